@@ -1,0 +1,79 @@
+import type { SamplingParams } from "../decoding/sampling-params.ts";
+
+/** What the gateway needs of the mesh: it knows sessions, not models, stages or NATS. */
+export interface SessionPort {
+  /** Opens a session; the caller iterates `commits` to the end or calls `cancel`. Rejects with SessionError. */
+  open(request: SessionRequest): Promise<Session>;
+  /** What is running: for /health, /v1/models and /metrics. */
+  status(): PipelineStatus;
+}
+
+export interface SessionRequest {
+  readonly prompt: Uint32Array;
+  readonly sampling: SamplingParams;
+  /** Number of tokens after which the session ends with "length"; at least 1. */
+  readonly maxTokens: number;
+  /** Tokens that end the session with "stop"; they are committed, and not part of the text. */
+  readonly stopTokens: readonly number[];
+  /** Policy name; absent means the mesh's default. */
+  readonly policy?: string;
+}
+
+export interface Session {
+  readonly id: string;
+  /** Each verified token exactly once and in order, grouped by commit; ends after the last one. */
+  readonly commits: AsyncIterable<SessionCommit>;
+  /** Ends the session everywhere; harmless when it has ended. */
+  cancel(reason: string): void;
+  /** Resolves when `commits` has ended. */
+  readonly ended: Promise<SessionEnd>;
+}
+
+export interface SessionCommit {
+  /** Confirmed by one walk of the verifier. */
+  readonly tokens: readonly number[];
+}
+
+export interface SessionEnd {
+  readonly reason: "stop" | "length" | "cancelled" | "error";
+  readonly message?: string;
+  readonly stats: SessionStats;
+}
+
+export interface SessionStats {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  /** Walks that moved, i.e. commit messages. */
+  readonly commits: number;
+  /** Draft nodes sent into the pipeline (roots not counted). */
+  readonly draftTokens: number;
+  /** Of those, accepted. */
+  readonly acceptedTokens: number;
+  readonly segments: number;
+}
+
+export interface PipelineStatus {
+  readonly ready: boolean;
+  /** Why not, in words for a person; absent when ready. */
+  readonly reason?: string;
+  readonly modelId: string;
+  readonly contextLength: number;
+  readonly policies: readonly string[];
+  readonly stages: number;
+  readonly numerics: string;
+}
+
+export type SessionErrorCode = "busy" | "not_ready" | "invalid" | "failed";
+
+/** `busy` → 429, `not_ready` → 503, `invalid` → 400, `failed` → 500. */
+export class SessionError extends Error {
+  readonly code: SessionErrorCode;
+  /** Request field at fault, for `invalid`. */
+  readonly param: string | undefined;
+  constructor(code: SessionErrorCode, message: string, param?: string) {
+    super(message);
+    this.name = "SessionError";
+    this.code = code;
+    this.param = param;
+  }
+}

@@ -1,0 +1,54 @@
+import type { SamplingParams } from "../decoding/sampling-params.ts";
+
+/** Newly verified positions of a session, in order: what the draft head's own context is made of. */
+export interface DraftContext {
+  readonly session: string;
+  /** Absolute position of the first row. A repeat of known positions replaces them and all later ones. */
+  readonly position: number;
+  /** [rows] token at position+i+1: the one that follows each row (known, since it was just verified). */
+  readonly nextTokens: Uint32Array;
+  /** Per tap (in the head's tap order) [rows, hidden] residual rows; empty for sources without a head. */
+  readonly taps: readonly Float32Array[];
+}
+
+export interface DraftRequest {
+  readonly session: string;
+  /** Token ids from the root of the draft tree downwards; the first is the last `nextTokens` entry. */
+  readonly path: readonly number[];
+  /** Candidates a node: k of algorithm.md A2. */
+  readonly topK: number;
+  /** Passes after the first: candidates reach level `depth + 1`. */
+  readonly depth: number;
+  /** Keep the best `total` candidates by path score over all levels. */
+  readonly total: number;
+  readonly sampling: SamplingParams;
+}
+
+/**
+ * Candidates below the path's last node. Parents come before children and the arrays are parallel.
+ * `scores` are natural-log path probabilities from that node (its own score is 0), so a child's never
+ * exceeds its parent's.
+ */
+export interface DraftCandidates {
+  /** [candidates] index of the parent in these arrays; -1 for children of the path's last node. */
+  readonly parents: Int32Array;
+  readonly tokens: Uint32Array;
+  readonly scores: Float32Array;
+}
+
+/** Draft model with its own tree KV cache. Calls are served in call order. */
+export interface DraftEngine {
+  /** 1-based target layers whose rows `extend` needs, in order; empty when it needs none. */
+  readonly taps: readonly number[];
+  /** Tokens of the prompt (and, on a replay, of the answer so far): text for n-gram sources. */
+  begin(session: string, tokens: Uint32Array): Promise<void>;
+  extend(context: DraftContext): Promise<void>;
+  /**
+   * `onLayer` hears each level's candidates as they are found (arrays index into the accumulated
+   * result); the promise gives the final selection. A newer `extend` or `release` of the session ends
+   * an expansion early with what it has.
+   */
+  expand(request: DraftRequest): Promise<DraftCandidates>;
+  release(session: string): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,61 @@
+import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { SamplingParams } from "../decoding/sampling-params.ts";
+import type { SegmentNodes } from "../decoding/segment.ts";
+
+/** Milliseconds that a stage takes for a segment of n nodes, by measurement. Sorted by `nodes`. */
+export type CostTable = readonly { readonly nodes: number; readonly ms: number }[];
+
+export interface StageRun {
+  readonly session: string;
+  readonly nodes: SegmentNodes;
+  /** [nodes, hidden] rows of the previous stage; absent at the first stage, which embeds the tokens. */
+  readonly hidden?: Float32Array;
+  /**
+   * True for prompt chunks and replays: the nodes are a chain of tokens that are certain, so they are
+   * committed as they arrive. They extend the session's committed path.
+   */
+  readonly committed: boolean;
+}
+
+export interface StageResult {
+  /** The nodes that were live and were computed, a subset of the run's in its order; maybe none. */
+  readonly nodes: SegmentNodes;
+  /** [nodes, hidden] their rows for the next stage. */
+  readonly hidden: Float32Array;
+  /** For a committed run only: tap rows of its nodes, to be sent to the drafter at once. */
+  readonly taps: readonly TapRows[];
+  /** Time inside the model, without queueing. */
+  readonly computeMs: number;
+}
+
+/** Rows of one tap for some nodes. */
+export interface TapRows {
+  /** 1-based layer. */
+  readonly layer: number;
+  /** [nodes] */
+  readonly ids: Uint32Array;
+  /** [nodes, hidden] */
+  readonly rows: Float32Array;
+}
+
+/**
+ * One stage's weights and the KV cache of every session, a row per live node. It decides itself which
+ * nodes are dead: from parent links and the commits it heard, so a prune that is late or missed only
+ * costs work, never correctness. Calls are served one after the other in call order.
+ */
+export interface StageEngine {
+  run(run: StageRun): Promise<StageResult>;
+  /**
+   * Accepts `accepted` (a path below the committed one) and prunes every node that is not a descendant
+   * of its last node through a child with token `next`. Returns the tap rows of the accepted nodes.
+   * Unknown sessions and nodes already committed are ignored (empty result): commits may repeat.
+   */
+  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<readonly TapRows[]>;
+  /** Last stage only: the target's token at `position` from one hidden row [hidden] of the node before it. */
+  nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId>;
+  /** Frees all rows of the session; unknown sessions are ignored. */
+  release(session: string): Promise<void>;
+  /** Live and allocated KV rows, for memory accounting and leak tests. */
+  usage(): Promise<{ sessions: number; liveRows: number; allocatedBytes: number }>;
+  close(): Promise<void>;
+}
