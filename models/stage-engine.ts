@@ -28,12 +28,12 @@ export interface StageResult {
   readonly computeMs: number;
 }
 
-/** Rows of one tap for some nodes. */
+/** Rows of one tap for some committed nodes. */
 export interface TapRows {
   /** 1-based layer. */
   readonly layer: number;
-  /** [nodes] */
-  readonly ids: Uint32Array;
+  /** [nodes] absolute positions; unique, since rows are only given for committed nodes. */
+  readonly positions: Uint32Array;
   /** [nodes, hidden] */
   readonly rows: Float32Array;
 }

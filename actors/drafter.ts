@@ -1,0 +1,174 @@
+import type { Epoch } from "../decoding/ids.ts";
+import type { SamplingParams } from "../decoding/sampling-params.ts";
+import type { DraftEngine } from "../models/draft-engine.ts";
+import { decodeFeatures, FrameError } from "../transport/frame.ts";
+import {
+  commitPattern,
+  draftPattern,
+  endPattern,
+  eventSubject,
+  parseSubject,
+  treeSubject,
+} from "../transport/subjects.ts";
+import type { Message } from "../transport/transport.ts";
+import { DraftSession } from "./draft-session.ts";
+import {
+  beginSchema,
+  type CandidatesMessage,
+  type CommitMessage,
+  commitSchema,
+  type ExpandMessage,
+  encodeJson,
+  expandSchema,
+  MessageError,
+  type MessageKind,
+  parseJson,
+} from "./messages.ts";
+import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+
+export interface DrafterOptions {
+  readonly mesh: string;
+  readonly epoch: Epoch;
+  readonly engine: DraftEngine;
+}
+
+/**
+ * Owns the draft model. It follows each session's committed path by the features that the stages send
+ * beside commits, and answers the tree manager's expand requests. A request waits until the features of
+ * its root have come; a newer request replaces one that waits or runs.
+ */
+export function drafterActor(options: DrafterOptions): ActorDefinition {
+  return {
+    name: "drafter",
+    description: "draft model: guesses the tree of tokens below the last verified one",
+    start: (context) => new Drafter(options, context),
+  };
+}
+
+interface Entry {
+  readonly rows: DraftSession;
+  sampling: SamplingParams | undefined;
+  wanted: ExpandMessage | undefined;
+}
+
+class Drafter implements Actor {
+  readonly #options: DrafterOptions;
+  readonly #context: ActorContext;
+  readonly #sessions = new Map<string, Entry>();
+
+  constructor(options: DrafterOptions, context: ActorContext) {
+    this.#options = options;
+    this.#context = context;
+    const { mesh, epoch } = options;
+    context.listen(draftPattern(mesh, epoch), { lane: "normal" });
+    context.listen(commitPattern(mesh), { lane: "normal" });
+    context.listen(endPattern(mesh), { lane: "urgent" });
+    context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
+  }
+
+  async receive(message: Message): Promise<void> {
+    const subject = parseSubject(message.subject);
+    if (subject?.sid === undefined) return;
+    try {
+      if (subject.what === "end") await this.#forget(subject.sid);
+      else if (subject.what === "commit")
+        await this.#committed(subject.sid, parseJson(commitSchema, message));
+      else await this.#addressed(subject.sid, message);
+    } catch (error) {
+      if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
+      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+    }
+  }
+
+  async #addressed(sid: string, message: Message): Promise<void> {
+    const kind = message.headers["Flow-Kind"];
+    if (kind === "begin") {
+      const { generation, tokens, sampling } = parseJson(beginSchema, message);
+      const entry = await this.#entry(sid, generation);
+      if (entry === undefined) return;
+      entry.sampling = sampling;
+      entry.rows.addTokens(0, tokens);
+      await this.#options.engine.begin(sid, Uint32Array.from(tokens));
+    } else if (kind === "expand") {
+      const request = parseJson(expandSchema, message);
+      const entry = await this.#entry(sid, request.generation);
+      if (entry !== undefined) entry.wanted = request;
+    } else {
+      const frame = decodeFeatures(message);
+      const entry = await this.#entry(sid, frame.generation);
+      entry?.rows.addRows(frame.layer, frame.positions, frame.rows, frame.width);
+    }
+    await this.#follow(sid);
+  }
+
+  async #committed(sid: string, commit: CommitMessage): Promise<void> {
+    if (commit.epoch !== this.#options.epoch) return;
+    const entry = this.#sessions.get(sid);
+    if (entry?.rows.generation !== commit.generation || entry.sampling === undefined) return;
+    if (!entry.rows.addTokens(commit.position, commit.tokens)) {
+      const progress = { generation: commit.generation, segment: commit.segment };
+      this.#toTree(sid, "gap", progress);
+      return;
+    }
+    await this.#follow(sid);
+  }
+
+  /** The session's state in this generation; undefined when the message is of an older one. */
+  async #entry(sid: string, generation: number): Promise<Entry | undefined> {
+    const known = this.#sessions.get(sid);
+    if (known !== undefined && known.rows.generation >= generation) {
+      return known.rows.generation === generation ? known : undefined;
+    }
+    if (known !== undefined) await this.#options.engine.release(sid);
+    const rows = new DraftSession(generation, this.#options.engine.taps);
+    const entry: Entry = { rows, sampling: undefined, wanted: undefined };
+    this.#sessions.set(sid, entry);
+    return entry;
+  }
+
+  /** Feeds what is complete to the draft model, and starts the expansion that waited for it. */
+  async #follow(sid: string): Promise<void> {
+    const { engine } = this.#options;
+    const entry = this.#sessions.get(sid);
+    if (entry?.sampling === undefined) return;
+    for (let ready = entry.rows.take(); ready !== undefined; ready = entry.rows.take()) {
+      await engine.extend({ session: sid, ...ready });
+    }
+    const { wanted } = entry;
+    if (wanted === undefined || wanted.position > entry.rows.done) return;
+    entry.wanted = undefined;
+    if (wanted.position < entry.rows.done) return;
+    // Not awaited: a commit must be able to end the expansion early.
+    this.#expand(sid, wanted, entry.sampling).catch((error: unknown) => {
+      this.#context.after(0, () => {
+        throw error;
+      });
+    });
+  }
+
+  async #expand(sid: string, request: ExpandMessage, sampling: SamplingParams): Promise<void> {
+    const { generation, base, position, path, topK, depth, total } = request;
+    const begun = this.#context.clock.now();
+    const found = await this.#options.engine.expand({ session: sid, path, topK, depth, total, sampling });
+    const candidates: CandidatesMessage = {
+      generation,
+      base,
+      position,
+      parents: [...found.parents],
+      tokens: [...found.tokens],
+      scores: [...found.scores],
+      draftMs: this.#context.clock.now() - begun,
+    };
+    this.#toTree(sid, "candidates", candidates);
+  }
+
+  #toTree(sid: string, kind: MessageKind, value: unknown): void {
+    const { mesh, epoch } = this.#options;
+    this.#context.transport.publish(treeSubject(mesh, epoch, sid), encodeJson(value), { "Flow-Kind": kind });
+  }
+
+  async #forget(sid: string): Promise<void> {
+    if (!this.#sessions.delete(sid)) return;
+    await this.#options.engine.release(sid);
+  }
+}

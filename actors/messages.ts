@@ -1,0 +1,164 @@
+import * as v from "valibot";
+
+/**
+ * JSON messages between actors, one schema each; parsed once where they arrive and trusted inside.
+ * Binary ones (segments, features) are described in transport/frame.ts.
+ */
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const ids = v.array(count);
+
+const sampling = v.object({
+  temperature: v.pipe(v.number(), v.minValue(0)),
+  topP: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  topK: count,
+  seed: count,
+});
+
+/** What every stage must know of a session; rides on the first segment of each generation. */
+export const sessionSpecSchema = v.object({
+  sampling,
+  stopTokens: ids,
+  lastPosition: count,
+  /** Position of the last token sent as a prompt: there the verifier's walk begins. */
+  prefillEnd: count,
+});
+export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
+
+/** `session.<sid>.open`, a request: the gateway asks for a tree manager. */
+export const openSchema = v.object({
+  prompt: ids,
+  sampling,
+  stopTokens: ids,
+  maxTokens: v.pipe(count, v.minValue(1)),
+  policy: v.optional(v.string()),
+});
+export type OpenMessage = v.InferOutput<typeof openSchema>;
+
+/** Answer to `open`; `error` is absent when a tree manager has taken the session. */
+export const openReplySchema = v.object({
+  error: v.optional(v.object({ code: v.picklist(["busy", "invalid"]), message: v.string() })),
+});
+export type OpenReply = v.InferOutput<typeof openReplySchema>;
+
+/** `session.<sid>.commit`: one walk of the verifier that moved; see Walk in decoding/segment.ts. */
+export const commitSchema = v.object({
+  epoch: count,
+  generation: count,
+  /** Sequence number of the segment that moved the walk. */
+  segment: count,
+  position: count,
+  nodes: ids,
+  tokens: ids,
+  /** The tokens' text, for people who listen; a character cut by a token's end shows as U+FFFD. */
+  text: v.string(),
+});
+export type CommitMessage = v.InferOutput<typeof commitSchema>;
+
+/** `session.<sid>.cancel` */
+export const cancelSchema = v.object({ reason: v.string() });
+
+const statsSchema = v.object({
+  promptTokens: count,
+  completionTokens: count,
+  commits: count,
+  draftTokens: count,
+  acceptedTokens: count,
+  segments: count,
+});
+
+/** `session.<sid>.end`: every actor forgets the session. */
+export const endSchema = v.object({
+  reason: v.picklist(["stop", "length", "cancelled", "error"]),
+  message: v.optional(v.string()),
+  stats: statsSchema,
+});
+export type EndMessage = v.InferOutput<typeof endSchema>;
+
+/** To the tree manager, kind `credit`: the first stage has finished a segment. */
+/** To the tree manager, kind `ack`: the verifier has finished a segment without moving. */
+/** To the tree manager, kind `gap`: a segment is missing; the generation must be replayed. */
+export const progressSchema = v.object({ generation: count, segment: count });
+export type ProgressMessage = v.InferOutput<typeof progressSchema>;
+
+/** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up). */
+export const refuseSchema = v.object({ generation: count, message: v.string() });
+
+/** To the drafter, kind `begin`: all tokens that are certain, from position 0. */
+export const beginSchema = v.object({ generation: count, tokens: ids, sampling });
+export type BeginMessage = v.InferOutput<typeof beginSchema>;
+
+/** To the drafter, kind `expand`. `path` runs from the tree's root, at `position`, to node `base`. */
+export const expandSchema = v.object({
+  generation: count,
+  base: count,
+  position: count,
+  path: ids,
+  topK: v.pipe(count, v.minValue(1)),
+  depth: count,
+  total: v.pipe(count, v.minValue(1)),
+});
+export type ExpandMessage = v.InferOutput<typeof expandSchema>;
+
+/** To the tree manager, kind `candidates`: what the drafter found below node `base` at `position`. */
+export const candidatesSchema = v.object({
+  generation: count,
+  base: count,
+  position: count,
+  parents: v.array(v.pipe(v.number(), v.integer(), v.minValue(-1))),
+  tokens: ids,
+  scores: v.array(v.number()),
+  /** Time that the drafter spent, milliseconds. */
+  draftMs: v.number(),
+});
+export type CandidatesMessage = v.InferOutput<typeof candidatesSchema>;
+
+/** `event.up`: an actor has started (anew); what it knew of sessions before is gone. */
+export const actorUpSchema = v.object({ name: v.string(), epoch: count });
+export type ActorUpMessage = v.InferOutput<typeof actorUpSchema>;
+
+/** `event.pipeline`, each second and on change: what the mesh serves. */
+export const pipelineSchema = v.object({
+  epoch: count,
+  ready: v.boolean(),
+  reason: v.optional(v.string()),
+  modelId: v.string(),
+  contextLength: count,
+  policies: v.array(v.string()),
+  stages: count,
+  numerics: v.string(),
+});
+export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
+
+/** The value of header `Flow-Kind` on JSON messages that share a subject. */
+export type MessageKind = "credit" | "ack" | "gap" | "refuse" | "begin" | "expand" | "candidates";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function encodeJson(value: unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}
+
+/** A message that does not fit its schema is a fault of the sender: the reader throws, and is restarted. */
+export class MessageError extends Error {
+  constructor(subject: string, cause: unknown) {
+    super(
+      `message on ${subject} is not what it should be: ${cause instanceof Error ? cause.message : cause}`,
+      {
+        cause,
+      },
+    );
+    this.name = "MessageError";
+  }
+}
+
+export function parseJson<T>(
+  schema: v.GenericSchema<unknown, T>,
+  message: { readonly subject: string; readonly body: Uint8Array },
+): T {
+  try {
+    return v.parse(schema, JSON.parse(decoder.decode(message.body)));
+  } catch (error) {
+    throw new MessageError(message.subject, error);
+  }
+}

@@ -1,0 +1,250 @@
+import { randomUUID } from "node:crypto";
+import * as v from "valibot";
+import {
+  type PipelineStatus,
+  type Session,
+  type SessionCommit,
+  type SessionEnd,
+  SessionError,
+  type SessionPort,
+  type SessionRequest,
+} from "../http/session-port.ts";
+import { NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
+import { eventSubject, sessionSubject } from "../transport/subjects.ts";
+import type { Message, Subscription, Transport } from "../transport/transport.ts";
+import {
+  type CommitMessage,
+  commitSchema,
+  type EndMessage,
+  encodeJson,
+  endSchema,
+  type OpenMessage,
+  openReplySchema,
+  type PipelineMessage,
+  parseJson,
+  pipelineSchema,
+} from "./messages.ts";
+import type { Clock } from "./runtime/clock.ts";
+
+export interface SessionClientOptions {
+  readonly mesh: string;
+  readonly transport: Transport;
+  readonly clock: Clock;
+}
+
+const OPEN_TIMEOUT_MS = 5000;
+/** Silence after which the journal is asked for: it shows lost commits and a lost tree manager alike. */
+const QUIET_MS = 2000;
+const JOURNAL_TIMEOUT_MS = 2000;
+/** Journal requests without an answer, after which the session is given up. */
+const UNANSWERED_MAX = 3;
+/** The pipeline reports each second; after this long without a word it counts as down. */
+const STATUS_STALE_MS = 3500;
+
+const journalSchema = v.object({ tokens: v.array(v.pipe(v.number(), v.integer(), v.minValue(0))) });
+
+/** The gateway's way into the mesh: opens sessions and hears their commits, each token once and in order. */
+export class SessionClient implements SessionPort {
+  readonly #options: SessionClientOptions;
+  #pipeline: { message: PipelineMessage; heardAtMs: number } | undefined;
+  readonly #subscription: Subscription;
+
+  constructor(options: SessionClientOptions) {
+    this.#options = options;
+    this.#subscription = options.transport.subscribe(eventSubject(options.mesh, "pipeline"), (message) => {
+      this.#pipeline = { message: parseJson(pipelineSchema, message), heardAtMs: options.clock.now() };
+    });
+  }
+
+  close(): void {
+    this.#subscription.unsubscribe();
+  }
+
+  status(): PipelineStatus {
+    const heard = this.#pipeline;
+    if (heard === undefined) return NO_PIPELINE;
+    const { epoch: _, reason, ...pipeline } = heard.message;
+    const silentMs = this.#options.clock.now() - heard.heardAtMs;
+    if (silentMs > STATUS_STALE_MS) {
+      const seconds = Math.round(silentMs / 1000);
+      return { ...pipeline, ready: false, reason: `the pipeline has not reported for ${seconds} s` };
+    }
+    return reason === undefined ? pipeline : { ...pipeline, reason };
+  }
+
+  async open(request: SessionRequest): Promise<Session> {
+    const { reason, ready } = this.status();
+    if (!ready) throw new SessionError("not_ready", reason ?? "the pipeline is not ready yet");
+    const session = new ClientSession(randomUUID().slice(0, 13), request, this.#options);
+    await session.open(request);
+    return session;
+  }
+}
+
+const NO_PIPELINE: PipelineStatus = {
+  ready: false,
+  reason: "no pipeline has reported on this mesh yet",
+  modelId: "",
+  contextLength: 0,
+  policies: [],
+  stages: 0,
+  numerics: "",
+};
+
+class ClientSession implements Session {
+  readonly id: string;
+  readonly ended: Promise<SessionEnd>;
+  readonly #options: SessionClientOptions;
+  readonly #promptLength: number;
+  readonly #queue: SessionCommit[] = [];
+  readonly #subscriptions: Subscription[] = [];
+  #received = 0;
+  #end: SessionEnd | undefined;
+  #resolveEnded: (end: SessionEnd) => void = () => {};
+  #wake: (() => void) | undefined;
+  #cancelTimer: () => void = () => {};
+  #unanswered = 0;
+  #fetching = false;
+  #endHeard: EndMessage | undefined;
+
+  constructor(id: string, request: SessionRequest, options: SessionClientOptions) {
+    this.id = id;
+    this.#options = options;
+    this.#promptLength = request.prompt.length;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  get commits(): AsyncIterable<SessionCommit> {
+    return this.#read();
+  }
+
+  async open(request: SessionRequest): Promise<void> {
+    const { mesh, transport } = this.#options;
+    const hear = (what: "commit" | "end", handle: (message: Message) => void) =>
+      this.#subscriptions.push(transport.subscribe(sessionSubject(mesh, this.id, what), handle));
+    hear("commit", (message) => this.#committed(parseJson(commitSchema, message)));
+    hear("end", (message) => this.#ending(parseJson(endSchema, message)));
+    const open: OpenMessage = {
+      prompt: [...request.prompt],
+      sampling: request.sampling,
+      stopTokens: [...request.stopTokens],
+      maxTokens: request.maxTokens,
+      policy: request.policy,
+    };
+    try {
+      const options = { timeoutMs: OPEN_TIMEOUT_MS };
+      const reply = await transport.request(sessionSubject(mesh, this.id, "open"), encodeJson(open), options);
+      const { error } = parseJson(openReplySchema, reply);
+      if (error !== undefined) throw new SessionError(error.code, error.message);
+    } catch (error) {
+      this.#close();
+      if (error instanceof SessionError) throw error;
+      const away = error instanceof NoRespondersError || error instanceof RequestTimeoutError;
+      throw new SessionError(
+        away ? "not_ready" : "failed",
+        `no tree manager took the session: ${String(error)}`,
+      );
+    }
+    this.#watch();
+  }
+
+  cancel(reason: string): void {
+    if (this.#end !== undefined) return;
+    const { mesh, transport } = this.#options;
+    transport.publish(sessionSubject(mesh, this.id, "cancel"), encodeJson({ reason }));
+    this.#finish({ reason: "cancelled", message: reason, stats: this.#ownStats() });
+  }
+
+  async *#read(): AsyncGenerator<SessionCommit> {
+    for (;;) {
+      const commit = this.#queue.shift();
+      if (commit !== undefined) yield commit;
+      else if (this.#end !== undefined) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  #committed(commit: CommitMessage): void {
+    if (this.#end !== undefined) return;
+    const known = this.#promptLength + this.#received - commit.position;
+    if (known < 0) {
+      this.#fetchJournal();
+      return;
+    }
+    this.#take(commit.tokens.slice(known));
+    this.#watch();
+  }
+
+  #take(tokens: readonly number[]): void {
+    if (tokens.length === 0) return;
+    this.#received += tokens.length;
+    this.#queue.push({ tokens });
+    this.#wake?.();
+    if (this.#endHeard !== undefined) this.#ending(this.#endHeard);
+  }
+
+  /** The end is only taken once all tokens that it counts are here. */
+  #ending(end: EndMessage): void {
+    this.#endHeard = end;
+    if (end.stats.completionTokens > this.#received) {
+      this.#fetchJournal();
+      return;
+    }
+    const { message, ...rest } = end;
+    this.#finish(message === undefined ? rest : { ...rest, message });
+  }
+
+  #watch(): void {
+    this.#cancelTimer();
+    if (this.#end !== undefined) return;
+    this.#cancelTimer = this.#options.clock.setTimer(QUIET_MS, () => this.#fetchJournal());
+  }
+
+  #fetchJournal(): void {
+    if (this.#fetching || this.#end !== undefined) return;
+    this.#fetching = true;
+    const { mesh, transport } = this.#options;
+    transport
+      .request(sessionSubject(mesh, this.id, "journal"), new Uint8Array(0), { timeoutMs: JOURNAL_TIMEOUT_MS })
+      .then((reply) => {
+        this.#unanswered = 0;
+        this.#take(parseJson(journalSchema, reply).tokens.slice(this.#received));
+      })
+      .catch((error: unknown) => this.#noJournal(error))
+      .finally(() => {
+        this.#fetching = false;
+        this.#watch();
+      });
+  }
+
+  #noJournal(error: unknown): void {
+    this.#unanswered = error instanceof NoRespondersError ? UNANSWERED_MAX : this.#unanswered + 1;
+    if (this.#unanswered < UNANSWERED_MAX) return;
+    const message = "the session's tree manager is gone";
+    this.#finish({ reason: "error", message, stats: this.#ownStats() });
+  }
+
+  #finish(end: SessionEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#close();
+    this.#resolveEnded(end);
+    this.#wake?.();
+  }
+
+  #close(): void {
+    this.#cancelTimer();
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+
+  #ownStats() {
+    const known = { promptTokens: this.#promptLength, completionTokens: this.#received };
+    return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0 };
+  }
+}

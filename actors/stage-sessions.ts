@@ -1,0 +1,87 @@
+import { Verification } from "../decoding/walk.ts";
+import type { SegmentFrame } from "../transport/frame.ts";
+import { parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
+
+/** What a stage knows of one session beside its KV rows. */
+export interface StageSession {
+  readonly generation: number;
+  readonly spec: SessionSpec;
+  /** The verifier's walk; used by the last stage only. */
+  readonly verification: Verification;
+  nextSequence: number;
+  lastUsedMs: number;
+}
+
+/** `stale`: drop it. `gap`: something before it is missing. `fresh`: begins a generation. `next`: in order. */
+export type Arrival =
+  | { readonly kind: "stale" }
+  | { readonly kind: "gap" }
+  | { readonly kind: "fresh" | "next"; readonly session: StageSession };
+
+/** Sessions without a segment for this long are forgotten; the next segment raises a gap and heals it. */
+const IDLE_MS_MAX = 15 * 60_000;
+
+/**
+ * The order of segments, by session. A generation begins with sequence 0, which carries the session's
+ * spec; from there each segment follows the one before it. Older generations and repeats are stale; a
+ * hole is a gap, reported once a generation.
+ */
+export class StageSessions {
+  readonly #sessions = new Map<string, StageSession>();
+  /** Generation for which a gap was reported, by session: all of it is dropped from then on. */
+  readonly #broken = new Map<string, number>();
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(sid: string): StageSession | undefined {
+    return this.#sessions.get(sid);
+  }
+
+  arrive(sid: string, frame: SegmentFrame, nowMs: number): Arrival {
+    const known = this.#sessions.get(sid);
+    if ((this.#broken.get(sid) ?? -1) >= frame.generation) return { kind: "stale" };
+    if (known !== undefined && frame.generation < known.generation) return { kind: "stale" };
+    if (frame.sequence === 0 && frame.generation !== known?.generation) {
+      if (frame.spec === undefined) return this.#break(sid, frame.generation);
+      const session = openSession(frame.generation, frame.spec, nowMs);
+      this.#sessions.set(sid, session);
+      this.#broken.delete(sid);
+      return { kind: "fresh", session };
+    }
+    if (known === undefined || frame.generation > known.generation) return this.#break(sid, frame.generation);
+    if (frame.sequence < known.nextSequence) return { kind: "stale" };
+    if (frame.sequence > known.nextSequence) return this.#break(sid, frame.generation);
+    known.nextSequence++;
+    known.lastUsedMs = nowMs;
+    return { kind: "next", session: known };
+  }
+
+  forget(sid: string): void {
+    this.#sessions.delete(sid);
+    this.#broken.delete(sid);
+  }
+
+  /** Sessions that nobody has used for long: their end must have been lost. */
+  idle(nowMs: number): string[] {
+    const before = nowMs - IDLE_MS_MAX;
+    return [...this.#sessions].filter(([, session]) => session.lastUsedMs < before).map(([sid]) => sid);
+  }
+
+  #break(sid: string, generation: number): Arrival {
+    this.#broken.set(sid, generation);
+    return { kind: "gap" };
+  }
+}
+
+function openSession(generation: number, specBytes: Uint8Array, nowMs: number): StageSession {
+  const spec = parseJson(sessionSpecSchema, { subject: "session spec", body: specBytes });
+  return {
+    generation,
+    spec,
+    verification: new Verification(spec),
+    nextSequence: 1,
+    lastUsedMs: nowMs,
+  };
+}

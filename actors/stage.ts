@@ -1,0 +1,207 @@
+import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
+import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
+import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
+import { isFirstStage, isLastStage, type StageSpec } from "../models/stage-spec.ts";
+import {
+  decodeSegment,
+  encodeFeatures,
+  encodeSegment,
+  FrameError,
+  type SegmentFrame,
+} from "../transport/frame.ts";
+import {
+  commitPattern,
+  draftSubject,
+  endPattern,
+  eventSubject,
+  parseSubject,
+  sessionSubject,
+  stagePattern,
+  stageSubject,
+  treeSubject,
+} from "../transport/subjects.ts";
+import type { Message } from "../transport/transport.ts";
+import {
+  type CommitMessage,
+  commitSchema,
+  encodeJson,
+  MessageError,
+  type MessageKind,
+  parseJson,
+} from "./messages.ts";
+import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+import { type StageSession, StageSessions } from "./stage-sessions.ts";
+
+export interface StageOptions {
+  readonly mesh: string;
+  readonly epoch: Epoch;
+  readonly spec: StageSpec;
+  /** Width of the hidden rows. */
+  readonly hidden: number;
+  readonly engine: StageEngine;
+  /** How hidden rows travel: f16 halves the bytes on slow links and is not bit-equal to f32. */
+  readonly dtype: "f32" | "f16";
+  /** The last stage only: text of tokens, for people who listen to commits. */
+  readonly textOf?: (tokens: readonly TokenId[]) => string;
+}
+
+/** How often a stage looks for sessions whose end was lost. */
+const REAP_EVERY_MS = 60_000;
+
+/**
+ * One pipeline stage: runs its layers on the live nodes of each segment and sends them on, in order.
+ * Commits overtake queued segments and prune the KV rows. The last stage is the verifier: it walks down
+ * the tree with what has arrived and publishes a commit whenever the walk moves.
+ */
+export function stageActor(options: StageOptions): ActorDefinition {
+  const { index, stageCount, firstLayer, endLayer } = options.spec;
+  return {
+    name: `stage-${index}`,
+    description: `pipeline stage ${index + 1} of ${stageCount}, layers ${firstLayer}..${endLayer - 1}`,
+    start: (context) => new Stage(options, context),
+  };
+}
+
+class Stage implements Actor {
+  readonly #options: StageOptions;
+  readonly #context: ActorContext;
+  readonly #sessions = new StageSessions();
+
+  constructor(options: StageOptions, context: ActorContext) {
+    this.#options = options;
+    this.#context = context;
+    const { mesh, epoch, spec } = options;
+    context.listen(stagePattern(mesh, epoch, spec.index), { lane: "normal" });
+    context.listen(endPattern(mesh), { lane: "urgent" });
+    if (!isLastStage(spec)) context.listen(commitPattern(mesh), { lane: "urgent" });
+    context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
+    this.#reapLater();
+  }
+
+  async receive(message: Message): Promise<void> {
+    const subject = parseSubject(message.subject);
+    if (subject?.sid === undefined) return;
+    try {
+      if (subject.what === "end") await this.#forget(subject.sid);
+      else if (subject.what === "commit") await this.#prune(subject.sid, parseJson(commitSchema, message));
+      else await this.#segment(subject.sid, decodeSegment(message));
+    } catch (error) {
+      if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
+      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+    }
+  }
+
+  async #segment(sid: string, frame: SegmentFrame): Promise<void> {
+    const { epoch, engine, spec } = this.#options;
+    if (frame.epoch !== epoch) return;
+    const arrival = this.#sessions.arrive(sid, frame, this.#context.clock.now());
+    if (arrival.kind === "stale") return;
+    if (arrival.kind === "gap") return this.#toTree(sid, "gap", frame);
+    if (arrival.kind === "fresh") await engine.release(sid);
+    const result = await this.#run(sid, frame);
+    if (result === undefined) return;
+    if (isFirstStage(spec) && !isLastStage(spec)) this.#toTree(sid, "credit", frame);
+    if (isLastStage(spec)) await this.#verify(sid, arrival.session, frame, result);
+    else this.#forward(sid, frame, result);
+    this.#sendTaps(sid, frame.generation, result.taps);
+  }
+
+  /** Undefined when the session was refused for want of KV memory. */
+  async #run(sid: string, frame: SegmentFrame): Promise<StageResult | undefined> {
+    if (frame.nodes.ids.length === 0) {
+      return { nodes: EMPTY_NODES, hidden: new Float32Array(0), taps: [], computeMs: 0 };
+    }
+    const { committed, nodes, rows } = frame;
+    try {
+      const hidden = rows === undefined ? {} : { hidden: rows };
+      return await this.#options.engine.run({ session: sid, nodes, committed, ...hidden });
+    } catch (error) {
+      if (!(error instanceof KvBudgetError)) throw error;
+      const refusal = { generation: frame.generation, message: error.message };
+      this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "refuse", refusal);
+      return undefined;
+    }
+  }
+
+  #forward(sid: string, frame: SegmentFrame, result: StageResult): void {
+    const { mesh, epoch, spec, hidden, dtype } = this.#options;
+    const onward = { ...frame, nodes: result.nodes, rows: result.hidden, width: hidden };
+    const { headers, body } = encodeSegment(onward, dtype);
+    this.#context.transport.publish(stageSubject(mesh, epoch, spec.index + 1, sid), body, headers);
+  }
+
+  async #verify(sid: string, session: StageSession, frame: SegmentFrame, result: StageResult): Promise<void> {
+    const { engine, hidden } = this.#options;
+    const { sampling, prefillEnd } = session.spec;
+    const target = (index: number, position: number) =>
+      engine.nextToken(result.hidden.subarray(index * hidden, (index + 1) * hidden), sampling, position);
+    const { nodes } = result;
+    const last = nodes.ids.length - 1;
+    let walk: Walk | undefined;
+    if (!frame.committed) walk = await session.verification.advance(nodes, target);
+    else if (nodes.positions[last] === prefillEnd)
+      walk = await session.verification.begin(nodes, last, target);
+    if (walk === undefined) return this.#toTree(sid, "ack", frame);
+    this.#publishCommit(sid, frame, walk);
+    const next = walk.tokens.at(-1);
+    if (next !== undefined) this.#sendTaps(sid, frame.generation, await engine.commit(sid, walk.nodes, next));
+  }
+
+  #publishCommit(sid: string, frame: SegmentFrame, walk: Walk): void {
+    const { mesh, epoch, textOf } = this.#options;
+    const { generation, sequence: segment } = frame;
+    const text = textOf?.(walk.tokens) ?? "";
+    const commit: CommitMessage = {
+      epoch,
+      generation,
+      segment,
+      position: walk.position,
+      nodes: [...walk.nodes],
+      tokens: [...walk.tokens],
+      text,
+    };
+    this.#context.transport.publish(sessionSubject(mesh, sid, "commit"), encodeJson(commit));
+  }
+
+  async #prune(sid: string, commit: CommitMessage): Promise<void> {
+    const session = this.#sessions.get(sid);
+    const { epoch, engine } = this.#options;
+    if (commit.epoch !== epoch || session?.generation !== commit.generation) return;
+    const next = commit.tokens.at(-1) as TokenId | undefined;
+    if (next === undefined) return;
+    const taps = await engine.commit(sid, commit.nodes as NodeId[], next);
+    this.#sendTaps(sid, commit.generation, taps);
+  }
+
+  #sendTaps(sid: string, generation: number, taps: readonly TapRows[]): void {
+    const { mesh, epoch, hidden: width, dtype } = this.#options;
+    for (const { layer, positions, rows } of taps) {
+      if (positions.length === 0) continue;
+      const frame = { kind: "features", epoch, generation, layer, positions, rows, width } as const;
+      const { headers, body } = encodeFeatures(frame, dtype);
+      this.#context.transport.publish(draftSubject(mesh, epoch, sid), body, headers);
+    }
+  }
+
+  #toTree(sid: string, kind: MessageKind, frame: SegmentFrame): void {
+    const { mesh, epoch } = this.#options;
+    const progress = { generation: frame.generation, segment: frame.sequence };
+    this.#publishKind(treeSubject(mesh, epoch, sid), kind, progress);
+  }
+
+  #publishKind(subject: string, kind: MessageKind, value: unknown): void {
+    this.#context.transport.publish(subject, encodeJson(value), { "Flow-Kind": kind });
+  }
+
+  async #forget(sid: string): Promise<void> {
+    this.#sessions.forget(sid);
+    await this.#options.engine.release(sid);
+  }
+
+  #reapLater(): void {
+    this.#context.after(REAP_EVERY_MS, async () => {
+      for (const sid of this.#sessions.idle(this.#context.clock.now())) await this.#forget(sid);
+      this.#reapLater();
+    });
+  }
+}

@@ -1,0 +1,245 @@
+import type { Epoch, NodeId } from "../decoding/ids.ts";
+import type { Policy } from "../decoding/policies/policy.ts";
+import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/session-flow.ts";
+import { encodeSegment } from "../transport/frame.ts";
+import {
+  draftSubject,
+  eventSubject,
+  parseSubject,
+  sessionSubject,
+  stageSubject,
+  treeSubject,
+} from "../transport/subjects.ts";
+import type { Message, Subscription } from "../transport/transport.ts";
+import {
+  actorUpSchema,
+  type BeginMessage,
+  cancelSchema,
+  candidatesSchema,
+  commitSchema,
+  type EndMessage,
+  type ExpandMessage,
+  encodeJson,
+  MessageError,
+  type MessageKind,
+  type OpenMessage,
+  parseJson,
+  progressSchema,
+  refuseSchema,
+  type SessionSpec,
+} from "./messages.ts";
+import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+
+export interface TreeManagerOptions {
+  readonly mesh: string;
+  readonly epoch: Epoch;
+  readonly sid: string;
+  readonly request: OpenMessage;
+  readonly policy: Policy;
+  readonly stageCount: number;
+  readonly hasDrafter: boolean;
+  /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
+  readonly chunkNodes: number;
+  /** Called once when the session is over; the owner then stops the actor. */
+  readonly onEnd: () => void;
+}
+
+/** An expansion that takes longer is not waited for. */
+const DRAFT_LATE_MS = 1000;
+/** With segments in flight and no sign of life for this long, something was lost: replay. */
+const STALL_MS = 10_000;
+/** How long the journal of an ended session can still be asked for. */
+const LINGER_MS = 5000;
+/** Replays without one commit between them, after which the session fails with an error. */
+const FRUITLESS_REPLAYS_MAX = 8;
+
+/** Owns one session: the draft tree, the policy that cuts segments from it, and the accepted tokens. */
+export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
+  return {
+    name: `tree-${options.sid}`,
+    description: "tree manager of one session",
+    start: (context) => new TreeManager(options, context),
+  };
+}
+
+class TreeManager implements Actor {
+  readonly #options: TreeManagerOptions;
+  readonly #context: ActorContext;
+  readonly #flow: SessionFlow;
+  readonly #lastPosition: number;
+  #stall: Subscription | undefined;
+  #draftTimer: Subscription | undefined;
+  #fruitlessReplays = 0;
+  #over = false;
+
+  constructor(options: TreeManagerOptions, context: ActorContext) {
+    this.#options = options;
+    this.#context = context;
+    const { mesh, epoch, sid, request } = options;
+    this.#lastPosition = request.prompt.length + request.maxTokens - 1;
+    this.#flow = new SessionFlow({
+      prompt: toTokens(request.prompt),
+      rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
+      policy: options.policy,
+      stageCount: options.stageCount,
+      chunkNodes: options.chunkNodes,
+      hasDrafter: options.hasDrafter,
+    });
+    for (const what of ["commit", "cancel", "journal"] as const) {
+      context.listen(sessionSubject(mesh, sid, what), { lane: "urgent" });
+    }
+    context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
+    context.listen(eventSubject(mesh, "up"), { lane: "normal" });
+    context.after(0, () => this.#apply(this.#flow.start()));
+  }
+
+  receive(message: Message): void {
+    try {
+      this.#handle(message);
+    } catch (error) {
+      if (!(error instanceof MessageError)) throw error;
+      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+    }
+  }
+
+  #handle(message: Message): void {
+    const subject = parseSubject(message.subject);
+    if (subject?.what === "journal") {
+      message.respond(encodeJson({ tokens: this.#flow.journal.slice(this.#options.request.prompt.length) }));
+      return;
+    }
+    if (this.#over) return;
+    if (subject?.what === "commit") this.#committed(message);
+    else if (subject?.what === "cancel") this.#cancelled(message);
+    else if (subject?.what === "up") this.#restarted(message);
+    else this.#addressed(message);
+  }
+
+  #committed(message: Message): void {
+    const commit = parseJson(commitSchema, message);
+    if (commit.epoch !== this.#options.epoch) return;
+    this.#fruitlessReplays = 0;
+    const { generation, segment, position } = commit;
+    const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
+    this.#apply(this.#flow.commit({ generation, segment, ...walk }));
+  }
+
+  #cancelled(message: Message): void {
+    const { reason } = parseJson(cancelSchema, message);
+    this.#end({ reason: "cancelled", message: reason });
+  }
+
+  /** A stage or the drafter has started anew: what it held of this session is gone. */
+  #restarted(message: Message): void {
+    const { name, epoch } = parseJson(actorUpSchema, message);
+    if (epoch === this.#options.epoch) this.#replay(`${name} started`);
+  }
+
+  #addressed(message: Message): void {
+    const kind = message.headers["Flow-Kind"] as MessageKind | undefined;
+    if (kind === "candidates") {
+      this.#apply(this.#flow.candidates(this.#parseCandidates(message)));
+      return;
+    }
+    if (kind === "refuse") {
+      const refusal = parseJson(refuseSchema, message);
+      this.#end({ reason: "error", message: refusal.message });
+      return;
+    }
+    const { generation, segment } = parseJson(progressSchema, message);
+    if (kind === "credit") this.#apply(this.#flow.credit(generation, segment));
+    else if (kind === "ack") this.#apply(this.#flow.acknowledge(generation, segment));
+    else if (kind === "gap" && generation === this.#flow.generation)
+      this.#replay(`segment ${segment} is missing`);
+  }
+
+  #parseCandidates(message: Message) {
+    const found = parseJson(candidatesSchema, message);
+    return { ...found, base: found.base as NodeId };
+  }
+
+  #replay(why: string): void {
+    this.#fruitlessReplays++;
+    const { log } = this.#context;
+    log.write("warn", "replaying the session", { sid: this.#options.sid, why });
+    if (this.#fruitlessReplays > FRUITLESS_REPLAYS_MAX) {
+      this.#end({ reason: "error", message: `the pipeline does not answer: ${why}` });
+      return;
+    }
+    this.#apply(this.#flow.replay());
+  }
+
+  #apply(effects: readonly FlowEffect[]): void {
+    for (const effect of effects) this.#perform(effect);
+    this.#watch();
+  }
+
+  #perform(effect: FlowEffect): void {
+    if (effect.type === "end") this.#end({ reason: effect.reason });
+    else if (effect.type === "segment") this.#sendSegment(effect);
+    else if (this.#options.hasDrafter) this.#askDrafter(effect);
+  }
+
+  #askDrafter(effect: Extract<FlowEffect, { type: "begin" | "expand" }>): void {
+    const { mesh, epoch, sid, request } = this.#options;
+    const { transport } = this.#context;
+    const subject = draftSubject(mesh, epoch, sid);
+    if (effect.type === "begin") {
+      const { generation, tokens } = effect;
+      const begin: BeginMessage = { generation, tokens: [...tokens], sampling: request.sampling };
+      transport.publish(subject, encodeJson(begin), { "Flow-Kind": "begin" });
+      return;
+    }
+    const { generation, base, position, path, size } = effect;
+    const expand: ExpandMessage = { generation, base, position, path: [...path], ...size };
+    transport.publish(subject, encodeJson(expand), { "Flow-Kind": "expand" });
+    this.#draftTimer?.unsubscribe();
+    this.#draftTimer = this.#context.after(DRAFT_LATE_MS, () => this.#apply(this.#flow.draftLate(base)));
+  }
+
+  #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
+    const { mesh, epoch, sid, request } = this.#options;
+    const { generation, sequence, committed, nodes } = effect;
+    const spec: SessionSpec = {
+      sampling: request.sampling,
+      stopTokens: request.stopTokens,
+      lastPosition: this.#lastPosition,
+      prefillEnd: this.#flow.journal.length - 1,
+    };
+    const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
+    const frame = {
+      kind: "segment",
+      epoch,
+      generation,
+      sequence,
+      committed,
+      nodes,
+      width: 0,
+      ...first,
+    } as const;
+    const { headers, body } = encodeSegment(frame, "f32");
+    this.#context.transport.publish(stageSubject(mesh, epoch, 0, sid), body, headers);
+  }
+
+  /** Any progress moves the deadline; silence while an answer is owed means a loss. */
+  #watch(): void {
+    this.#stall?.unsubscribe();
+    this.#stall = undefined;
+    if (this.#over || !this.#flow.waiting) return;
+    this.#stall = this.#context.after(STALL_MS, () => this.#replay(`no answer for ${STALL_MS / 1000} s`));
+  }
+
+  #end(end: Pick<EndMessage, "reason" | "message">): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stall?.unsubscribe();
+    this.#draftTimer?.unsubscribe();
+    const { mesh, sid, request, onEnd } = this.#options;
+    const { commits, draftTokens, acceptedTokens, segments } = this.#flow.stats;
+    const promptTokens = request.prompt.length;
+    const completionTokens = this.#flow.journal.length - promptTokens;
+    const stats = { promptTokens, completionTokens, commits, draftTokens, acceptedTokens, segments };
+    this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson({ ...end, stats }));
+    this.#context.after(LINGER_MS, onEnd);
+  }
+}

@@ -1,0 +1,272 @@
+import { DraftTree } from "./draft-tree.ts";
+import { NO_NODE, type NodeId, nodeId, type TokenId, tokenId } from "./ids.ts";
+import { type DraftSize, mayPublish, type Policy, type PolicyView } from "./policies/policy.ts";
+import type { SegmentNodes, Walk } from "./segment.ts";
+import { type EndRule, endsAt } from "./walk.ts";
+
+/** What the tree manager must do next; the flow itself does no I/O. */
+export type FlowEffect =
+  | { readonly type: "begin"; readonly generation: number; readonly tokens: readonly TokenId[] }
+  | {
+      readonly type: "segment";
+      readonly generation: number;
+      readonly sequence: number;
+      /** Prompt chunk: the nodes are certain. */
+      readonly committed: boolean;
+      readonly nodes: SegmentNodes;
+    }
+  | {
+      readonly type: "expand";
+      readonly generation: number;
+      readonly base: NodeId;
+      readonly position: number;
+      readonly path: readonly TokenId[];
+      readonly size: DraftSize;
+    }
+  | { readonly type: "end"; readonly reason: "stop" | "length" };
+
+export interface FlowCommit extends Walk {
+  readonly generation: number;
+  /** Sequence of the segment that moved the walk. */
+  readonly segment: number;
+}
+
+export interface FlowCandidates {
+  readonly generation: number;
+  readonly base: NodeId;
+  readonly position: number;
+  readonly parents: readonly number[];
+  readonly tokens: readonly number[];
+  readonly scores: readonly number[];
+}
+
+export interface FlowOptions {
+  readonly prompt: readonly TokenId[];
+  readonly rule: EndRule;
+  readonly policy: Policy;
+  readonly stageCount: number;
+  /** Prompt tokens a segment. */
+  readonly chunkNodes: number;
+  readonly hasDrafter: boolean;
+}
+
+export interface FlowStats {
+  readonly commits: number;
+  readonly draftTokens: number;
+  readonly acceptedTokens: number;
+  readonly segments: number;
+  readonly replays: number;
+}
+
+/** Expansions in a row that may come too late before the flow stops waiting for the drafter. */
+const LATE_EXPANSIONS_MAX = 3;
+
+/**
+ * One session's way through the pipeline: prompt chunks, then segments as the policy cuts them, within a
+ * window of segments end to end. It owns the accepted tokens (the journal). Stages and drafter hold soft
+ * state only: when something was lost, the flow raises the generation and sends the journal again as a
+ * prompt; the target's tokens are a pure function of the path, so the text does not change.
+ */
+export class SessionFlow {
+  readonly #options: FlowOptions;
+  readonly #journal: TokenId[];
+  #generation = 0;
+  #sent = -1;
+  #credited = -1;
+  #verified = -1;
+  /** Journal tokens from here on have not been sent as prompt chunks in this generation. */
+  #prefilled = 0;
+  #nextId = 0;
+  #tree: DraftTree | undefined;
+  #drafting: NodeId | undefined;
+  #lateExpansions = 0;
+  #ended = false;
+  readonly #draftIds = new Set<NodeId>();
+  #stats = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, replays: 0 };
+
+  constructor(options: FlowOptions) {
+    if (options.prompt.length === 0) throw new RangeError("a prompt has at least one token");
+    this.#options = options;
+    this.#journal = [...options.prompt];
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Prompt and accepted tokens, by position. */
+  get journal(): readonly TokenId[] {
+    return this.#journal;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get stats(): FlowStats {
+    return this.#stats;
+  }
+
+  /** True while an answer of the pipeline is owed: then silence means that something was lost. */
+  get waiting(): boolean {
+    return !this.#ended && this.#verified < this.#sent;
+  }
+
+  start(): FlowEffect[] {
+    return [...this.#begin(), ...this.#pump()];
+  }
+
+  /** Something was lost, or a stage started anew: sends all that is certain again. */
+  replay(): FlowEffect[] {
+    if (this.#ended) return [];
+    this.#generation++;
+    this.#sent = this.#credited = this.#verified = -1;
+    this.#prefilled = 0;
+    this.#nextId = this.#tree?.nextId ?? this.#nextId;
+    this.#tree = undefined;
+    this.#drafting = undefined;
+    this.#draftIds.clear();
+    this.#stats.replays++;
+    this.#options.policy.rootMoved(false);
+    return this.start();
+  }
+
+  credit(generation: number, segment: number): FlowEffect[] {
+    if (generation !== this.#generation) return [];
+    this.#credited = Math.max(this.#credited, segment);
+    return this.#pump();
+  }
+
+  acknowledge(generation: number, segment: number): FlowEffect[] {
+    if (generation !== this.#generation) return [];
+    this.#verify(segment);
+    return this.#pump();
+  }
+
+  gap(generation: number): FlowEffect[] {
+    return generation === this.#generation ? this.replay() : [];
+  }
+
+  commit(commit: FlowCommit): FlowEffect[] {
+    if (commit.generation !== this.#generation || this.#ended) return [];
+    this.#verify(commit.segment);
+    const known = this.#journal.length - commit.position;
+    if (known < 0) return this.replay();
+    if (known >= commit.tokens.length) return this.#pump();
+    const fresh = commit.tokens.slice(known);
+    this.#stats.commits++;
+    for (const token of fresh) {
+      const position = this.#journal.push(token) - 1;
+      if (endsAt(this.#options.rule, token, position)) return this.#end(token);
+    }
+    this.#moveRoot(commit);
+    return this.#pump();
+  }
+
+  candidates(found: FlowCandidates): FlowEffect[] {
+    if (found.generation !== this.#generation || this.#tree === undefined) return [];
+    this.#lateExpansions = 0;
+    this.#tree.graft({ id: found.base, position: found.position }, found, this.#options.policy.rescore);
+    if (found.base === this.#drafting) this.#drafting = undefined;
+    return this.#pump();
+  }
+
+  /** The drafter has not answered the expansion of `base` in time: the flow goes on without it. */
+  draftLate(base: NodeId): FlowEffect[] {
+    if (base !== this.#drafting) return [];
+    this.#drafting = undefined;
+    this.#lateExpansions++;
+    return this.#pump();
+  }
+
+  #begin(): FlowEffect[] {
+    return [{ type: "begin", generation: this.#generation, tokens: [...this.#journal] }];
+  }
+
+  #verify(segment: number): void {
+    this.#verified = Math.max(this.#verified, segment);
+    this.#credited = Math.max(this.#credited, segment);
+  }
+
+  #end(token: TokenId): FlowEffect[] {
+    this.#ended = true;
+    const reason = this.#options.rule.stopTokens.includes(token) ? "stop" : "length";
+    return [{ type: "end", reason }];
+  }
+
+  #moveRoot(walk: Walk): void {
+    for (const id of walk.nodes) if (this.#draftIds.delete(id)) this.#stats.acceptedTokens++;
+    this.#drafting = undefined;
+    if (this.#tree === undefined) {
+      const root = {
+        parent: walk.nodes.at(-1) ?? NO_NODE,
+        token: this.#journal.at(-1)!,
+        position: this.#journal.length - 1,
+      };
+      this.#tree = new DraftTree(root, this.#nextId);
+      return;
+    }
+    const hit = this.#tree.advance(walk);
+    for (const id of this.#draftIds) if (this.#tree.get(id) === undefined) this.#draftIds.delete(id);
+    this.#options.policy.rootMoved(hit);
+  }
+
+  #pump(): FlowEffect[] {
+    const effects: FlowEffect[] = [];
+    if (this.#ended) return effects;
+    while (this.#prefilled < this.#journal.length && this.#tree === undefined && mayPublish(this.#view())) {
+      effects.push(this.#sendChunk());
+    }
+    while (this.#tree !== undefined) {
+      const plan = this.#options.policy.plan({ ...this.#view(), tree: this.#tree });
+      if (plan.expand !== undefined) effects.push(this.#expand(this.#tree, plan.expand));
+      else if (plan.segment.length === 0) break;
+      if (plan.segment.length > 0) {
+        for (const node of plan.segment) {
+          if (node !== this.#tree.root) this.#draftIds.add(node.id);
+        }
+        this.#stats.draftTokens += plan.segment.filter((node) => node !== this.#tree?.root).length;
+        effects.push(this.#send(this.#tree.take(plan.segment), false));
+      }
+    }
+    return effects;
+  }
+
+  #view(): Omit<PolicyView, "tree"> {
+    return {
+      inFlight: this.#sent - this.#verified,
+      queued: this.#sent - this.#credited,
+      stageCount: this.#options.stageCount,
+      canDraft: this.#options.hasDrafter && this.#lateExpansions < LATE_EXPANSIONS_MAX,
+      drafting: this.#drafting !== undefined,
+    };
+  }
+
+  #expand(tree: DraftTree, size: DraftSize): FlowEffect {
+    const { id, position, token } = tree.root;
+    this.#drafting = id;
+    return { type: "expand", generation: this.#generation, base: id, position, path: [token], size };
+  }
+
+  #sendChunk(): FlowEffect {
+    const from = this.#prefilled;
+    const tokens = this.#journal.slice(from, from + this.#options.chunkNodes);
+    const ids = Uint32Array.from(tokens, () => this.#nextId++);
+    const nodes = {
+      ids,
+      parents: ids.map((id, index) => (from + index === 0 ? NO_NODE : id - 1)),
+      tokens: Uint32Array.from(tokens),
+      positions: ids.map((_, index) => from + index),
+    };
+    this.#prefilled += tokens.length;
+    return this.#send(nodes, true);
+  }
+
+  #send(nodes: SegmentNodes, committed: boolean): FlowEffect {
+    this.#stats.segments++;
+    return { type: "segment", generation: this.#generation, sequence: ++this.#sent, committed, nodes };
+  }
+}
+
+export const toTokens = (values: ArrayLike<number>): TokenId[] => Array.from(values, tokenId);
+export const toNodes = (values: ArrayLike<number>): NodeId[] => Array.from(values, nodeId);

@@ -1,0 +1,97 @@
+import { ApiError, invalidRequest } from "./errors.ts";
+import type { GenerationParams } from "./schemas.ts";
+import { type PipelineStatus, SessionError, type SessionPort, type SessionRequest } from "./session-port.ts";
+
+/** Bound of an answer whose request sets none; the context's end may come first. */
+export const DEFAULT_MAX_TOKENS = 2048;
+
+/** Name that a request may use for whatever model the mesh serves. */
+export const DEFAULT_MODEL = "default";
+
+const SEED_RANGE = 2 ** 53;
+
+/** Throws SessionError `not_ready` unless a request would be served now. */
+export function readyStatus(sessions: SessionPort): PipelineStatus {
+  const status = sessions.status();
+  if (!status.ready) throw new SessionError("not_ready", status.reason ?? "the pipeline is not ready");
+  return status;
+}
+
+/** Ids that a request's `model` may name. */
+export function modelIds(status: PipelineStatus): readonly string[] {
+  return status.modelId === "" ? [] : [status.modelId];
+}
+
+/** Throws ApiError 404 for any other id. */
+export function requireModel(model: string, status: PipelineStatus): void {
+  const ids = modelIds(status);
+  if (model === DEFAULT_MODEL || ids.includes(model)) return;
+  throw new ApiError(
+    404,
+    `no model "${model}" here; this mesh serves ${[...ids, DEFAULT_MODEL].join(", ")}`,
+    {
+      code: "model_not_found",
+      param: "model",
+    },
+  );
+}
+
+/** Throws ApiError 400 for a policy that the mesh doesn't have. */
+export function requirePolicy(policy: string | undefined, status: PipelineStatus): void {
+  if (policy === undefined || status.policies.includes(policy)) return;
+  throw invalidRequest(
+    `no policy "${policy}" here; there are ${status.policies.join(", ")}`,
+    "flowmesh.policy",
+  );
+}
+
+export interface PromptToAdmit {
+  readonly tokens: Uint32Array;
+  /** Request field that it came from. */
+  readonly param: string;
+  /** Bound of the answer when the request sets none. */
+  readonly defaultMaxTokens: number;
+}
+
+/**
+ * The session that a request asks for. An answer is bounded by the context's end, whatever the request
+ * asks; a prompt that leaves no room for one token is an ApiError 400.
+ */
+export function toSessionRequest(
+  params: GenerationParams,
+  prompt: PromptToAdmit,
+  status: PipelineStatus,
+  stopTokens: readonly number[],
+): SessionRequest {
+  const length = prompt.tokens.length;
+  if (length === 0) throw invalidRequest("the prompt must hold at least one token", prompt.param);
+  const room = status.contextLength - length;
+  if (room < 1) {
+    throw invalidRequest(
+      `the prompt is ${length} tokens long; the model's context is ${status.contextLength} tokens, and an ` +
+        "answer needs at least one",
+      prompt.param,
+      "context_length_exceeded",
+    );
+  }
+  return {
+    prompt: prompt.tokens,
+    sampling: {
+      temperature: params.temperature,
+      topP: params.topP,
+      topK: params.topK,
+      seed: params.seed === undefined ? randomSeed() : wrapSeed(params.seed),
+    },
+    maxTokens: Math.min(params.maxTokens ?? prompt.defaultMaxTokens, room),
+    stopTokens,
+    ...(params.policy === undefined ? {} : { policy: params.policy }),
+  };
+}
+
+/** OpenAI's seeds may be negative; the sampler's are not. */
+const wrapSeed = (seed: number): number => (seed < 0 ? seed + SEED_RANGE : seed);
+
+function randomSeed(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high >>> 11) * 2 ** 32 + low;
+}

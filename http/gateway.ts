@@ -1,0 +1,22 @@
+import type { Clock } from "../actors/runtime/clock.ts";
+import type { Log } from "../actors/runtime/log.ts";
+import type { GatewayMetrics } from "./metrics.ts";
+import type { SessionPort } from "./session-port.ts";
+import type { TextPort } from "./text-port.ts";
+
+/** What the routes work with; the composition root fills it in. */
+export interface Gateway {
+  readonly sessions: SessionPort;
+  readonly text: TextPort;
+  readonly metrics: GatewayMetrics;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What the HTTP server lends a request. */
+export interface ServerBindings {
+  /** Lifts the server's idle timeout from this request: an answer may take its time. Absent in tests. */
+  readonly keepOpen?: () => void;
+}
+
+export type GatewayEnv = { Bindings: ServerBindings; Variables: { requestId: string } };

@@ -1,0 +1,143 @@
+import * as v from "valibot";
+import { type ApiError, invalidRequest } from "./errors.ts";
+import { asObject } from "./request-body.ts";
+import type { ChatMessage } from "./text-port.ts";
+import { rejectUnsupported } from "./unsupported.ts";
+
+export const MAX_STOP_STRINGS = 4;
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const stopString = v.pipe(
+  v.string(),
+  v.nonEmpty("A stop string must not be empty"),
+  v.check((text) => text.isWellFormed(), "A stop string must not hold half a surrogate pair"),
+);
+
+const generationFields = {
+  model: v.nullish(v.string(), "default"),
+  max_tokens: v.nullish(positive),
+  temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2)), 1),
+  top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 1),
+  top_k: v.nullish(count, 0),
+  seed: v.nullish(v.pipe(v.number(), v.safeInteger())),
+  stop: v.nullish(
+    v.lazy((input) =>
+      typeof input === "string" ? stopString : v.pipe(v.array(stopString), v.maxLength(MAX_STOP_STRINGS)),
+    ),
+  ),
+  n: v.nullish(v.literal(1, "Only one choice per request is supported: n must be 1")),
+  stream: v.nullish(v.boolean(), false),
+  stream_options: v.nullish(v.object({ include_usage: v.nullish(v.boolean()) })),
+  flowmesh: v.nullish(v.object({ policy: v.nullish(v.string()) })),
+};
+
+const textPart = v.object({
+  type: v.literal("text", (issue) => `Only text parts are supported, not ${issue.received}`),
+  text: v.string(),
+});
+
+const message = v.object({
+  role: v.picklist(["system", "developer", "user", "assistant"]),
+  content: v.lazy((input) => (Array.isArray(input) ? v.pipe(v.array(textPart), v.minLength(1)) : v.string())),
+  tool_calls: v.nullish(v.pipe(v.array(v.unknown()), v.maxLength(0, "Tool calls are not supported"))),
+});
+
+const chatSchema = v.object({
+  ...generationFields,
+  messages: v.pipe(v.array(message), v.minLength(1, "At least one message is needed")),
+  max_completion_tokens: v.nullish(positive),
+});
+
+const tokenIds = v.pipe(v.array(count), v.minLength(1, "The prompt must not be empty"));
+const onePrompt = v.lazy((input) => (typeof input === "string" ? v.string() : tokenIds));
+const oneOfBatch = v.pipe(
+  v.strictTuple([onePrompt], "Only one prompt per request is supported"),
+  v.transform(([prompt]) => prompt),
+);
+const isBatch = (input: unknown): boolean =>
+  Array.isArray(input) && input.length > 0 && typeof input[0] !== "number";
+
+const completionSchema = v.object({
+  ...generationFields,
+  prompt: v.lazy((input) => (isBatch(input) ? oneOfBatch : onePrompt)),
+});
+
+/** What both endpoints ask of a generation, in the gateway's own words. */
+export interface GenerationParams {
+  readonly model: string;
+  readonly maxTokens: number | undefined;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly seed: number | undefined;
+  readonly stops: readonly string[];
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  readonly policy: string | undefined;
+}
+
+export interface ChatParams extends GenerationParams {
+  readonly messages: readonly ChatMessage[];
+}
+
+export interface CompletionParams extends GenerationParams {
+  readonly prompt: string | readonly number[];
+}
+
+/** Body of POST /v1/chat/completions. Throws ApiError 400 that names the first field at fault. */
+export function parseChat(body: unknown): ChatParams {
+  const request = parse(chatSchema, body);
+  return {
+    ...generationParams({ ...request, max_tokens: request.max_completion_tokens ?? request.max_tokens }),
+    messages: request.messages.map((one) => ({
+      role: one.role === "developer" ? "system" : one.role,
+      content:
+        typeof one.content === "string" ? one.content : one.content.map((part) => part.text).join("\n"),
+    })),
+  };
+}
+
+/** Body of POST /v1/completions. Throws ApiError 400 that names the first field at fault. */
+export function parseCompletion(body: unknown): CompletionParams {
+  const request = parse(completionSchema, body);
+  return { ...generationParams(request), prompt: request.prompt };
+}
+
+const generationObject = v.object(generationFields);
+
+function generationParams(request: v.InferOutput<typeof generationObject>): GenerationParams {
+  const { stop } = request;
+  return {
+    model: request.model,
+    maxTokens: request.max_tokens ?? undefined,
+    temperature: request.temperature,
+    topP: request.top_p,
+    topK: request.top_k,
+    seed: request.seed ?? undefined,
+    stops: typeof stop === "string" ? [stop] : (stop ?? []),
+    stream: request.stream,
+    includeUsage: request.stream_options?.include_usage ?? false,
+    policy: request.flowmesh?.policy ?? undefined,
+  };
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown): v.InferOutput<Schema> {
+  rejectUnsupported(asObject(body));
+  const result = v.safeParse(schema, body, { abortEarly: true });
+  if (result.success) return result.output;
+  throw fromIssue(result.issues[0]);
+}
+
+function fromIssue(issue: v.BaseIssue<unknown>): ApiError {
+  let param = "";
+  for (const { key } of issue.path ?? []) {
+    param += typeof key === "number" ? `[${key}]` : `${param === "" ? "" : "."}${String(key)}`;
+  }
+  const missing = issue.input === undefined;
+  return invalidRequest(
+    missing ? `${param} is missing` : `${param}: ${issue.message}`,
+    param,
+    missing ? "missing_required_parameter" : "invalid_value",
+  );
+}

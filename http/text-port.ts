@@ -1,0 +1,28 @@
+/** What the gateway needs of the model's text: it knows tokens and templates only through this. */
+export interface TextPort {
+  /**
+   * Prompt of a conversation, ending where the assistant's answer begins. Throws an Error whose message
+   * tells the client what its template cannot render.
+   */
+  encodeChat(messages: readonly ChatMessage[]): Uint32Array;
+  /** Prompt of a plain completion: the text and nothing around it, beyond what the model demands. */
+  encodeText(text: string): Uint32Array;
+  /** One for each answer. */
+  decoder(): TokenDecoder;
+  /** Tokens that end an answer; their text is never shown. */
+  readonly endTokens: readonly number[];
+  /** Token ids are below this. */
+  readonly vocabularySize: number;
+}
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** Turns tokens into text bit by bit. What it returns is whole characters: a cut one waits for its rest. */
+export interface TokenDecoder {
+  push(tokens: readonly number[]): string;
+  /** What still waits, with U+FFFD for a character that never became whole. */
+  flush(): string;
+}

@@ -1,0 +1,50 @@
+import { invalidRequest } from "./errors.ts";
+
+/** Absent, or without any effect. */
+const isEmpty = (value: unknown): boolean =>
+  value === undefined ||
+  value === null ||
+  value === false ||
+  value === 0 ||
+  value === "" ||
+  (typeof value === "object" && Object.keys(value).length === 0);
+
+const isEmptyOr =
+  (...harmless: readonly unknown[]) =>
+  (value: unknown): boolean =>
+    isEmpty(value) || harmless.some((one) => JSON.stringify(one) === JSON.stringify(value));
+
+/**
+ * Fields of OpenAI's API that would change the answer's meaning and that no stage of the mesh honours,
+ * with the test for values that ask for nothing. To ignore them silently would be a wrong answer.
+ */
+const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
+  tools: isEmpty,
+  tool_choice: isEmptyOr("none", "auto"),
+  functions: isEmpty,
+  function_call: isEmptyOr("none", "auto"),
+  response_format: isEmptyOr({ type: "text" }),
+  logprobs: (value) => value !== 0 && isEmpty(value),
+  top_logprobs: isEmpty,
+  logit_bias: isEmpty,
+  presence_penalty: isEmpty,
+  frequency_penalty: isEmpty,
+  modalities: isEmptyOr(["text"]),
+  audio: isEmpty,
+  web_search_options: (value) => value === undefined || value === null,
+  suffix: isEmpty,
+  echo: isEmpty,
+  best_of: isEmptyOr(1),
+};
+
+/** Throws ApiError 400 that names the first such field. */
+export function rejectUnsupported(body: Readonly<Record<string, unknown>>): void {
+  for (const [field, isHarmless] of Object.entries(UNSUPPORTED)) {
+    if (isHarmless(body[field])) continue;
+    throw invalidRequest(
+      `${field} is not supported here; send the request without it`,
+      field,
+      "unsupported_parameter",
+    );
+  }
+}

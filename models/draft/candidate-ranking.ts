@@ -1,0 +1,44 @@
+import type { Noise } from "../../decoding/noise.ts";
+import type { Child } from "./expansion.ts";
+
+/** How the next token's noise is to be taken into account. */
+export interface Coupling {
+  readonly noise: Noise;
+  /** Absolute position of the candidate tokens. */
+  readonly position: number;
+}
+
+/** Mean of the standard Gumbel distribution: the noise of tokens that nobody named. */
+const GUMBEL_MEAN = 0.577_215_664_9;
+
+/**
+ * The `topK` best of `children`, best first (lower token id on ties).
+ *
+ * With a coupling, a child's worth is its log-probability plus the very Gumbel noise that the target
+ * will add at that position: the target takes the argmax of such sums, so whoever leads them here is
+ * the likely choice there. What that leaves of each child's probability is the softmax of the sums
+ * times `sharpness`, against the mass that no child has.
+ */
+export function rankChildren(
+  children: readonly Child[],
+  topK: number,
+  sharpness: number,
+  coupling: Coupling | undefined,
+): Child[] {
+  const ranked = coupling === undefined ? [...children] : coupled(children, sharpness, coupling);
+  ranked.sort((a, b) => b.logProb - a.logProb || a.token - b.token);
+  return ranked.slice(0, topK);
+}
+
+function coupled(children: readonly Child[], sharpness: number, { noise, position }: Coupling): Child[] {
+  let named = 0;
+  const sums = children.map(({ token, logProb }) => {
+    named += Math.exp(logProb);
+    return sharpness * (logProb + noise.gumbel(position, token));
+  });
+  const rest = Math.max(1 - named, Number.MIN_VALUE);
+  sums.push(sharpness * (Math.log(rest) + GUMBEL_MEAN));
+  const max = Math.max(...sums);
+  const logTotal = max + Math.log(sums.reduce((total, sum) => total + Math.exp(sum - max), 0));
+  return children.map(({ token }, i) => ({ token, logProb: Math.min(sums[i]! - logTotal, 0) }));
+}

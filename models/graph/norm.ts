@@ -1,0 +1,34 @@
+import type { Value } from "../onnx/graph-builder.ts";
+import { bytesOf } from "./linear.ts";
+import type { GraphParts } from "./stage-graph.ts";
+import { readVector } from "./weight-tensor.ts";
+
+/** RMS norm of x [n, hidden] with the model's gain `tensor` [hidden]. */
+export async function rmsNorm(parts: GraphParts, x: Value, tensor: string): Promise<Value> {
+  const gain = await normGain(parts, tensor);
+  return parts.builder.node("SimplifiedLayerNormalization", [x, gain], {
+    attributes: { axis: -1, epsilon: { float: parts.config.rmsEps } },
+  });
+}
+
+/** The residual stream after `update` was added, and its RMS norm. */
+export async function addAndNorm(
+  parts: GraphParts,
+  residual: Value,
+  update: Value,
+  tensor: string,
+): Promise<{ residual: Value; normed: Value }> {
+  const gain = await normGain(parts, tensor);
+  const [normed, , , sum] = parts.builder.pick(
+    "SkipSimplifiedLayerNormalization",
+    [update, residual, gain],
+    [true, false, false, true],
+    { contrib: true, attributes: { epsilon: { float: parts.config.rmsEps } } },
+  );
+  return { residual: sum!, normed: normed! };
+}
+
+async function normGain({ builder, gguf, config }: GraphParts, tensor: string): Promise<Value> {
+  const gain = await readVector(gguf, tensor);
+  return builder.initializer(tensor, { type: "float32", dims: [config.hidden] }, bytesOf(gain));
+}
