@@ -19,6 +19,8 @@ export class DraftSession {
   readonly #layers: readonly number[];
   readonly #tokens: number[] = [];
   readonly #rows: readonly Map<number, Float32Array>[];
+  /** Per layer, the position after its last row: each layer's rows come in order. */
+  readonly #ends: number[];
   /** Positions before this one have been handed out. */
   #done = 0;
 
@@ -26,6 +28,7 @@ export class DraftSession {
     this.generation = generation;
     this.#layers = layers;
     this.#rows = layers.map(() => new Map());
+    this.#ends = layers.map(() => 0);
   }
 
   /** Tokens known so far, from position 0. */
@@ -45,12 +48,18 @@ export class DraftSession {
     return true;
   }
 
-  addRows(layer: number, positions: Uint32Array, rows: Float32Array, width: number): void {
-    const byPosition = this.#rows[this.#layers.indexOf(layer)];
-    if (byPosition === undefined) return;
-    positions.forEach((position, index) => {
-      if (position >= this.#done) byPosition.set(position, rows.slice(index * width, (index + 1) * width));
+  /** False when rows of this layer before these are missing: a message was lost. */
+  addRows(layer: number, positions: Uint32Array, rows: Float32Array, width: number): boolean {
+    const index = this.#layers.indexOf(layer);
+    const byPosition = this.#rows[index];
+    const first = positions[0];
+    if (byPosition === undefined || first === undefined) return true;
+    if (first > (this.#ends[index] ?? 0)) return false;
+    positions.forEach((position, row) => {
+      if (position >= this.#done) byPosition.set(position, rows.slice(row * width, (row + 1) * width));
     });
+    this.#ends[index] = Math.max(this.#ends[index] ?? 0, first + positions.length);
+    return true;
   }
 
   /** Takes the next run of complete rows; undefined when there is none yet. */

@@ -1,16 +1,11 @@
 import type { Epoch } from "../decoding/ids.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { DraftEngine } from "../models/draft-engine.ts";
-import { decodeFeatures, FrameError } from "../transport/frame.ts";
-import {
-  commitPattern,
-  draftPattern,
-  endPattern,
-  eventSubject,
-  parseSubject,
-  treeSubject,
-} from "../transport/subjects.ts";
+import { FrameError } from "../transport/errors.ts";
+import { decodeFeatures } from "../transport/frame.ts";
+import { ANY, draftSubject, eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
+import { addressOf } from "./address.ts";
 import { DraftSession } from "./draft-session.ts";
 import {
   beginSchema,
@@ -20,11 +15,15 @@ import {
   type ExpandMessage,
   encodeJson,
   expandSchema,
+  journalSchema,
   MessageError,
   type MessageKind,
+  type ProgressMessage,
   parseJson,
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+
+const JOURNAL_TIMEOUT_MS = 1000;
 
 export interface DrafterOptions {
   readonly mesh: string;
@@ -60,20 +59,19 @@ class Drafter implements Actor {
     this.#options = options;
     this.#context = context;
     const { mesh, epoch } = options;
-    context.listen(draftPattern(mesh, epoch), { lane: "normal" });
-    context.listen(commitPattern(mesh), { lane: "normal" });
-    context.listen(endPattern(mesh), { lane: "urgent" });
+    context.listen(draftSubject(mesh, epoch, ANY), { lane: "normal" });
+    context.listen(sessionSubject(mesh, ANY, "commit"), { lane: "normal" });
+    context.listen(sessionSubject(mesh, ANY, "end"), { lane: "urgent" });
     context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
   }
 
   async receive(message: Message): Promise<void> {
-    const subject = parseSubject(message.subject);
-    if (subject?.sid === undefined) return;
+    const address = addressOf(message.subject);
     try {
-      if (subject.what === "end") await this.#forget(subject.sid);
-      else if (subject.what === "commit")
-        await this.#committed(subject.sid, parseJson(commitSchema, message));
-      else await this.#addressed(subject.sid, message);
+      if (address?.to === "draft") await this.#addressed(address.sid, message);
+      else if (address?.to !== "session") return;
+      else if (address.verb === "end") await this.#forget(address.sid);
+      else await this.#committed(address.sid, parseJson(commitSchema, message));
     } catch (error) {
       if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
       this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
@@ -96,7 +94,11 @@ class Drafter implements Actor {
     } else {
       const frame = decodeFeatures(message);
       const entry = await this.#entry(sid, frame.generation);
-      entry?.rows.addRows(frame.layer, frame.positions, frame.rows, frame.width);
+      const { layer, positions, rows, width } = frame;
+      if (entry?.rows.addRows(layer, positions, rows, width) === false) {
+        const progress: ProgressMessage = { generation: frame.generation, segment: positions[0] ?? 0 };
+        this.#toTree(sid, "gap", progress);
+      }
     }
     await this.#follow(sid);
   }
@@ -105,12 +107,26 @@ class Drafter implements Actor {
     if (commit.epoch !== this.#options.epoch) return;
     const entry = this.#sessions.get(sid);
     if (entry?.rows.generation !== commit.generation || entry.sampling === undefined) return;
-    if (!entry.rows.addTokens(commit.position, commit.tokens)) {
-      const progress = { generation: commit.generation, segment: commit.segment };
-      this.#toTree(sid, "gap", progress);
-      return;
-    }
-    await this.#follow(sid);
+    if (entry.rows.addTokens(commit.position, commit.tokens)) await this.#follow(sid);
+    else this.#readJournal(sid, entry);
+  }
+
+  /** A commit was lost, or came before the session's begin: its tokens are in the journal. */
+  #readJournal(sid: string, entry: Entry): void {
+    const { mesh } = this.#options;
+    const request = this.#context.transport.request(sessionSubject(mesh, sid, "journal"), new Uint8Array(0), {
+      timeoutMs: JOURNAL_TIMEOUT_MS,
+    });
+    request.then(
+      (reply) =>
+        this.#context.after(0, async () => {
+          const { position, tokens } = parseJson(journalSchema, reply);
+          if (this.#sessions.get(sid) !== entry) return;
+          entry.rows.addTokens(position, tokens);
+          await this.#follow(sid);
+        }),
+      () => this.#context.log.write("warn", "the session's journal can't be read", { sid }),
+    );
   }
 
   /** The session's state in this generation; undefined when the message is of an older one. */

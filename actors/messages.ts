@@ -74,11 +74,27 @@ export const endSchema = v.object({
 });
 export type EndMessage = v.InferOutput<typeof endSchema>;
 
+/** Answer to `session.<sid>.journal`: the accepted tokens, and the end once there is one. */
+export const journalSchema = v.object({
+  /** Position of the first accepted token: the length of the prompt. */
+  position: count,
+  tokens: ids,
+  end: v.optional(endSchema),
+});
+export type JournalMessage = v.InferOutput<typeof journalSchema>;
+
 /** To the tree manager, kind `credit`: the first stage has finished a segment. */
-/** To the tree manager, kind `ack`: the verifier has finished a segment without moving. */
 /** To the tree manager, kind `gap`: a segment is missing; the generation must be replayed. */
 export const progressSchema = v.object({ generation: count, segment: count });
 export type ProgressMessage = v.InferOutput<typeof progressSchema>;
+
+/** To the tree manager, kind `ack`: the verifier has finished a segment, and its walk has not moved. */
+export const ackSchema = v.object({
+  generation: count,
+  segment: count,
+  /** Tokens that are certain, the prompt's included: shows a commit that was lost. */
+  certain: count,
+});
 
 /** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up). */
 export const refuseSchema = v.object({ generation: count, message: v.string() });

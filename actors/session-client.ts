@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import * as v from "valibot";
 import {
   type PipelineStatus,
   type Session,
@@ -18,6 +17,7 @@ import {
   type EndMessage,
   encodeJson,
   endSchema,
+  journalSchema,
   type OpenMessage,
   openReplySchema,
   type PipelineMessage,
@@ -40,8 +40,6 @@ const JOURNAL_TIMEOUT_MS = 2000;
 const UNANSWERED_MAX = 3;
 /** The pipeline reports each second; after this long without a word it counts as down. */
 const STATUS_STALE_MS = 3500;
-
-const journalSchema = v.object({ tokens: v.array(v.pipe(v.number(), v.integer(), v.minValue(0))) });
 
 /** The gateway's way into the mesh: opens sessions and hears their commits, each token once and in order. */
 export class SessionClient implements SessionPort {
@@ -98,7 +96,10 @@ class ClientSession implements Session {
   readonly #promptLength: number;
   readonly #queue: SessionCommit[] = [];
   readonly #subscriptions: Subscription[] = [];
+  readonly #maxTokens: number;
+  readonly #stopTokens: readonly number[];
   #received = 0;
+  #lastToken: number | undefined;
   #end: SessionEnd | undefined;
   #resolveEnded: (end: SessionEnd) => void = () => {};
   #wake: (() => void) | undefined;
@@ -111,6 +112,8 @@ class ClientSession implements Session {
     this.id = id;
     this.#options = options;
     this.#promptLength = request.prompt.length;
+    this.#maxTokens = request.maxTokens;
+    this.#stopTokens = request.stopTokens;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -184,6 +187,7 @@ class ClientSession implements Session {
   #take(tokens: readonly number[]): void {
     if (tokens.length === 0) return;
     this.#received += tokens.length;
+    this.#lastToken = tokens.at(-1);
     this.#queue.push({ tokens });
     this.#wake?.();
     if (this.#endHeard !== undefined) this.#ending(this.#endHeard);
@@ -214,7 +218,9 @@ class ClientSession implements Session {
       .request(sessionSubject(mesh, this.id, "journal"), new Uint8Array(0), { timeoutMs: JOURNAL_TIMEOUT_MS })
       .then((reply) => {
         this.#unanswered = 0;
-        this.#take(parseJson(journalSchema, reply).tokens.slice(this.#received));
+        const { tokens, end } = parseJson(journalSchema, reply);
+        this.#take(tokens.slice(this.#received));
+        if (end !== undefined) this.#ending(end);
       })
       .catch((error: unknown) => this.#noJournal(error))
       .finally(() => {
@@ -226,8 +232,11 @@ class ClientSession implements Session {
   #noJournal(error: unknown): void {
     this.#unanswered = error instanceof NoRespondersError ? UNANSWERED_MAX : this.#unanswered + 1;
     if (this.#unanswered < UNANSWERED_MAX) return;
-    const message = "the session's tree manager is gone";
-    this.#finish({ reason: "error", message, stats: this.#ownStats() });
+    const stats = this.#ownStats();
+    if (this.#lastToken !== undefined && this.#stopTokens.includes(this.#lastToken)) {
+      this.#finish({ reason: "stop", stats });
+    } else if (this.#received >= this.#maxTokens) this.#finish({ reason: "length", stats });
+    else this.#finish({ reason: "error", message: "the session's tree manager is gone", stats });
   }
 
   #finish(end: SessionEnd): void {

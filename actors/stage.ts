@@ -1,26 +1,20 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
+import { KvBudgetError } from "../models/kv-cache.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "../models/stage-spec.ts";
+import { FrameError } from "../transport/errors.ts";
+import { decodeSegment, encodeFeatures, encodeSegment, type SegmentFrame } from "../transport/frame.ts";
 import {
-  decodeSegment,
-  encodeFeatures,
-  encodeSegment,
-  FrameError,
-  type SegmentFrame,
-} from "../transport/frame.ts";
-import {
-  commitPattern,
+  ANY,
   draftSubject,
-  endPattern,
   eventSubject,
-  parseSubject,
   sessionSubject,
-  stagePattern,
   stageSubject,
   treeSubject,
 } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
+import { addressOf } from "./address.ts";
 import {
   type CommitMessage,
   commitSchema,
@@ -71,20 +65,20 @@ class Stage implements Actor {
     this.#options = options;
     this.#context = context;
     const { mesh, epoch, spec } = options;
-    context.listen(stagePattern(mesh, epoch, spec.index), { lane: "normal" });
-    context.listen(endPattern(mesh), { lane: "urgent" });
-    if (!isLastStage(spec)) context.listen(commitPattern(mesh), { lane: "urgent" });
+    context.listen(stageSubject(mesh, epoch, spec.index, ANY), { lane: "normal" });
+    context.listen(sessionSubject(mesh, ANY, "end"), { lane: "urgent" });
+    if (!isLastStage(spec)) context.listen(sessionSubject(mesh, ANY, "commit"), { lane: "urgent" });
     context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
     this.#reapLater();
   }
 
   async receive(message: Message): Promise<void> {
-    const subject = parseSubject(message.subject);
-    if (subject?.sid === undefined) return;
+    const address = addressOf(message.subject);
     try {
-      if (subject.what === "end") await this.#forget(subject.sid);
-      else if (subject.what === "commit") await this.#prune(subject.sid, parseJson(commitSchema, message));
-      else await this.#segment(subject.sid, decodeSegment(message));
+      if (address?.to === "stage") await this.#segment(address.sid, decodeSegment(message));
+      else if (address?.to !== "session") return;
+      else if (address.verb === "end") await this.#forget(address.sid);
+      else await this.#prune(address.sid, parseJson(commitSchema, message));
     } catch (error) {
       if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
       this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
@@ -125,8 +119,10 @@ class Stage implements Actor {
 
   #forward(sid: string, frame: SegmentFrame, result: StageResult): void {
     const { mesh, epoch, spec, hidden, dtype } = this.#options;
-    const onward = { ...frame, nodes: result.nodes, rows: result.hidden, width: hidden };
-    const { headers, body } = encodeSegment(onward, dtype);
+    const { nodes } = result;
+    const rows = nodes.ids.length === 0 ? { width: 0 } : { rows: result.hidden, width: hidden };
+    const { rows: _, ...passedOn } = frame;
+    const { headers, body } = encodeSegment({ ...passedOn, nodes, ...rows }, dtype);
     this.#context.transport.publish(stageSubject(mesh, epoch, spec.index + 1, sid), body, headers);
   }
 
@@ -141,7 +137,12 @@ class Stage implements Actor {
     if (!frame.committed) walk = await session.verification.advance(nodes, target);
     else if (nodes.positions[last] === prefillEnd)
       walk = await session.verification.begin(nodes, last, target);
-    if (walk === undefined) return this.#toTree(sid, "ack", frame);
+    if (walk === undefined) {
+      const { certain } = session.verification;
+      const ack = { generation: frame.generation, segment: frame.sequence, certain };
+      this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "ack", ack);
+      return;
+    }
     this.#publishCommit(sid, frame, walk);
     const next = walk.tokens.at(-1);
     if (next !== undefined) this.#sendTaps(sid, frame.generation, await engine.commit(sid, walk.nodes, next));

@@ -1,6 +1,6 @@
 import type { Epoch } from "../decoding/ids.ts";
 import type { Policy } from "../decoding/policies/policy.ts";
-import { openPattern, parseSubject } from "../transport/subjects.ts";
+import { ANY, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
 import {
   encodeJson,
@@ -46,11 +46,11 @@ class TreeHost implements Actor {
   constructor(options: TreeHostOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
-    context.listen(openPattern(options.mesh), { lane: "normal", queue: "tree-host" });
+    context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal", queue: "tree-host" });
   }
 
   async receive(message: Message): Promise<void> {
-    const sid = parseSubject(message.subject)?.sid;
+    const sid = parseSession(message.subject)?.sid;
     if (sid === undefined) return;
     message.respond(encodeJson(await this.#open(sid, message)));
   }

@@ -5,13 +5,14 @@ import { encodeSegment } from "../transport/frame.ts";
 import {
   draftSubject,
   eventSubject,
-  parseSubject,
   sessionSubject,
   stageSubject,
   treeSubject,
 } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
+import { addressOf } from "./address.ts";
 import {
+  ackSchema,
   actorUpSchema,
   type BeginMessage,
   cancelSchema,
@@ -20,6 +21,7 @@ import {
   type EndMessage,
   type ExpandMessage,
   encodeJson,
+  type JournalMessage,
   MessageError,
   type MessageKind,
   type OpenMessage,
@@ -51,7 +53,7 @@ const STALL_MS = 10_000;
 /** How long the journal of an ended session can still be asked for. */
 const LINGER_MS = 5000;
 /** Replays without one commit between them, after which the session fails with an error. */
-const FRUITLESS_REPLAYS_MAX = 8;
+const FRUITLESS_REPLAYS_MAX = 16;
 
 /** Owns one session: the draft tree, the policy that cuts segments from it, and the accepted tokens. */
 export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
@@ -70,7 +72,7 @@ class TreeManager implements Actor {
   #stall: Subscription | undefined;
   #draftTimer: Subscription | undefined;
   #fruitlessReplays = 0;
-  #over = false;
+  #ended: EndMessage | undefined;
 
   constructor(options: TreeManagerOptions, context: ActorContext) {
     this.#options = options;
@@ -103,16 +105,17 @@ class TreeManager implements Actor {
   }
 
   #handle(message: Message): void {
-    const subject = parseSubject(message.subject);
-    if (subject?.what === "journal") {
-      message.respond(encodeJson({ tokens: this.#flow.journal.slice(this.#options.request.prompt.length) }));
-      return;
-    }
-    if (this.#over) return;
-    if (subject?.what === "commit") this.#committed(message);
-    else if (subject?.what === "cancel") this.#cancelled(message);
-    else if (subject?.what === "up") this.#restarted(message);
-    else this.#addressed(message);
+    const address = addressOf(message.subject);
+    if (address?.to === "session" && address.verb === "journal") {
+      const position = this.#options.request.prompt.length;
+      const tokens = [...this.#flow.journal.slice(position)];
+      const journal: JournalMessage = { position, tokens, end: this.#ended };
+      message.respond(encodeJson(journal));
+    } else if (this.#ended !== undefined) return;
+    else if (address?.to === "event") this.#restarted(message);
+    else if (address?.to === "tree") this.#addressed(message);
+    else if (address?.to === "session" && address.verb === "commit") this.#committed(message);
+    else this.#cancelled(message);
   }
 
   #committed(message: Message): void {
@@ -146,9 +149,13 @@ class TreeManager implements Actor {
       this.#end({ reason: "error", message: refusal.message });
       return;
     }
+    if (kind === "ack") {
+      const { generation, segment, certain } = parseJson(ackSchema, message);
+      this.#apply(this.#flow.acknowledge(generation, segment, certain));
+      return;
+    }
     const { generation, segment } = parseJson(progressSchema, message);
     if (kind === "credit") this.#apply(this.#flow.credit(generation, segment));
-    else if (kind === "ack") this.#apply(this.#flow.acknowledge(generation, segment));
     else if (kind === "gap" && generation === this.#flow.generation)
       this.#replay(`segment ${segment} is missing`);
   }
@@ -221,17 +228,16 @@ class TreeManager implements Actor {
     this.#context.transport.publish(stageSubject(mesh, epoch, 0, sid), body, headers);
   }
 
-  /** Any progress moves the deadline; silence while an answer is owed means a loss. */
+  /** Any event moves the deadline: the pipeline always owes this session something until it ends. */
   #watch(): void {
     this.#stall?.unsubscribe();
     this.#stall = undefined;
-    if (this.#over || !this.#flow.waiting) return;
+    if (this.#ended !== undefined) return;
     this.#stall = this.#context.after(STALL_MS, () => this.#replay(`no answer for ${STALL_MS / 1000} s`));
   }
 
   #end(end: Pick<EndMessage, "reason" | "message">): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#ended !== undefined) return;
     this.#stall?.unsubscribe();
     this.#draftTimer?.unsubscribe();
     const { mesh, sid, request, onEnd } = this.#options;
@@ -239,7 +245,8 @@ class TreeManager implements Actor {
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;
     const stats = { promptTokens, completionTokens, commits, draftTokens, acceptedTokens, segments };
-    this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson({ ...end, stats }));
+    this.#ended = { ...end, stats };
+    this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson(this.#ended));
     this.#context.after(LINGER_MS, onEnd);
   }
 }

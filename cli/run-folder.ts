@@ -9,7 +9,8 @@ export async function claimRunFolder(runs: string, mesh: string): Promise<string
   await mkdir(runs, { recursive: true });
   for (const name of await readdir(runs)) {
     const owner = Number(/-(\d+)$/.exec(name)?.[1]);
-    if (Number.isInteger(owner) && !isRunning(owner)) await rm(join(runs, name), { recursive: true, force: true });
+    if (Number.isInteger(owner) && !isRunning(owner))
+      await rm(join(runs, name), { recursive: true, force: true });
   }
   const folder = join(runs, `${mesh}-${process.pid}`);
   await rm(folder, { recursive: true, force: true });

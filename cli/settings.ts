@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { LogLevel } from "../actors/runtime/log.ts";
-import { cacheRoot } from "./cache-root.ts";
+import { defaultCacheRoot } from "./cache-root.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** What the environment decides. Read here and nowhere else; everything below takes values. */
 export interface Settings {
@@ -14,21 +15,16 @@ export interface Settings {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A variable that says something impossible. */
-export class SettingError extends Error {
-  constructor(variable: string, value: string, expected: string) {
-    super(`environment variable ${variable} is '${value}'; it must be ${expected}.`);
-    this.name = "SettingError";
-  }
-}
-
 const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
-/** Throws SettingError. */
+/** @throws {UsageError} for a variable that says something impossible. */
 export function readSettings(environment: Environment = process.env): Settings {
-  const cache = cacheRoot(environment);
+  const cache = defaultCacheRoot(environment);
   const wanted = environment.FLOWMESH_LOG ?? "warn";
   const logLevel = LOG_LEVELS.find((level) => level === wanted);
-  if (logLevel === undefined) throw new SettingError("FLOWMESH_LOG", wanted, `one of ${LOG_LEVELS.join(", ")}`);
+  if (logLevel === undefined) {
+    const allowed = LOG_LEVELS.join(", ");
+    throw new UsageError(`environment variable FLOWMESH_LOG is '${wanted}'; it must be one of ${allowed}.`);
+  }
   return { cache, runs: join(cache, "run"), logLevel };
 }

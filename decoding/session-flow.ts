@@ -107,11 +107,6 @@ export class SessionFlow {
     return this.#stats;
   }
 
-  /** True while an answer of the pipeline is owed: then silence means that something was lost. */
-  get waiting(): boolean {
-    return !this.#ended && this.#verified < this.#sent;
-  }
-
   start(): FlowEffect[] {
     return [...this.#begin(), ...this.#pump()];
   }
@@ -137,8 +132,10 @@ export class SessionFlow {
     return this.#pump();
   }
 
-  acknowledge(generation: number, segment: number): FlowEffect[] {
+  /** The verifier's walk stood still at `certain` known tokens; if that is more than ours, a commit was lost. */
+  acknowledge(generation: number, segment: number, certain: number): FlowEffect[] {
     if (generation !== this.#generation) return [];
+    if (certain > this.#journal.length) return this.replay();
     this.#verify(segment);
     return this.#pump();
   }

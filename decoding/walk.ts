@@ -27,6 +27,7 @@ export class Verification {
   #head: NodeId = NO_NODE;
   #expected: TokenId | undefined;
   #ended = false;
+  #certain = 0;
 
   constructor(rule: EndRule) {
     this.#rule = rule;
@@ -34,6 +35,11 @@ export class Verification {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Tokens that are certain so far, the prompt's included; 0 before the walk has begun. */
+  get certain(): number {
+    return this.#certain;
   }
 
   /** Begins at the last node of the prompt (index in `nodes`), which is certain. */
@@ -56,6 +62,7 @@ export class Verification {
       const token = await target(index, position);
       this.#head = nodes.ids[index]! as NodeId;
       this.#expected = token;
+      this.#certain = position + 1;
       accepted.push(this.#head);
       tokens.push(token);
       if (endsAt(this.#rule, token, position)) {

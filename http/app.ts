@@ -19,7 +19,8 @@ export function createApp(gateway: Gateway): Hono<GatewayEnv> {
     await next();
     // Unknown paths share one label: a stranger's URLs must not grow the metrics.
     const path = matchedRoutes(c).at(-1)?.path ?? "/*";
-    gateway.metrics.countRequest(c.req.method, path === "/*" ? "unmatched" : path, c.res.status);
+    const route = path === "/*" ? "unmatched" : path.replace(/\{.*\}$/, "");
+    gateway.metrics.countRequest(c.req.method, route, c.res.status);
   });
   app.use(requestId());
   app.use(

@@ -1,4 +1,3 @@
-import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { SessionError } from "./session-port.ts";
 
@@ -56,7 +55,6 @@ export const clientGone = (): ApiError =>
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof SessionError) return fromSessionError(error);
-  if (error instanceof HTTPException) return new ApiError(error.status, error.message, { cause: error });
   return new ApiError(500, "internal error; the gateway's log has more under this x-request-id", {
     code: "internal_error",
     cause: error,

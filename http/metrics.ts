@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { registerProcessMetrics } from "./process-metrics.ts";
 import type { SessionEnd, SessionStats } from "./session-port.ts";
 
 const FIRST_TOKEN_SECONDS = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6];
@@ -62,6 +63,10 @@ export class GatewayMetrics {
     "flowmesh_spec_decode_num_accepted_tokens_total",
     "Of those, accepted",
   );
+
+  constructor() {
+    registerProcessMetrics(this.registry);
+  }
 
   countRequest(method: string, route: string, status: number): void {
     this.#requests.inc({ method, route, status });

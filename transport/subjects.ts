@@ -4,6 +4,7 @@ import { SubjectError } from "./errors.ts";
  * Every subject of the mesh, built and parsed in one place:
  *
  *   flow.<mesh>.session.<sid>.<open|commit|cancel|end>   what a session's listeners hear, JSON
+ *   flow.<mesh>.session.<sid>.journal                    request: the session's accepted tokens, JSON
  *   flow.<mesh>.e<epoch>.stage.<k>.<sid>                 segments to stage k
  *   flow.<mesh>.e<epoch>.draft.<sid>                     to the drafter: features, begin, expand
  *   flow.<mesh>.e<epoch>.tree.<sid>                      to the tree manager: candidates, credits, acks, gaps
@@ -15,9 +16,15 @@ import { SubjectError } from "./errors.ts";
 export const ANY = "*";
 type Any = typeof ANY;
 
-export type SessionVerb = "open" | "commit" | "cancel" | "end";
+export type SessionVerb = "open" | "commit" | "cancel" | "end" | "journal";
 
-const SESSION_VERBS: ReadonlySet<string> = new Set<SessionVerb>(["open", "commit", "cancel", "end"]);
+const SESSION_VERBS: ReadonlySet<string> = new Set<SessionVerb>([
+  "open",
+  "commit",
+  "cancel",
+  "end",
+  "journal",
+]);
 const NAME = /^[a-z0-9_-]+$/;
 const NAME_LENGTH_MAX = 64;
 const NUMBER = /^(0|[1-9][0-9]{0,9})$/;

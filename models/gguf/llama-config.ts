@@ -163,8 +163,11 @@ function* expectedTensors(config: LlamaConfig): Generator<[name: string, shape: 
 }
 
 function checkTensors(gguf: GgufFile, config: LlamaConfig): void {
-  const expected = new Map(expectedTensors(config));
-  for (const [name, shape] of expected) checkTensor(gguf, name, shape);
+  const expected = new Set<string>();
+  for (const [name, shape] of expectedTensors(config)) {
+    checkTensor(gguf, name, shape);
+    expected.add(name);
+  }
   for (const name of gguf.tensors.keys()) {
     if (expected.has(name)) continue;
     throw new ModelFileError(

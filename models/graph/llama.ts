@@ -3,13 +3,13 @@ import { isFirstStage, type StageSpec } from "../stage-spec.ts";
 import { type AttentionInputs, attention } from "./attention.ts";
 import { embedding } from "./embedding.ts";
 import { mlp } from "./mlp.ts";
-import { addAndNorm, rmsNorm } from "./norm.ts";
+import { addAndNorm, normAlone } from "./norm.ts";
 import type { GraphParts } from "./stage-graph.ts";
 
 /**
  * Builds one stage: layers [firstLayer, endLayer), with the embedding in front at the first stage.
  *
- * Inputs, for n nodes and a cache of `rows` rows: `tokens` [n] int64 at the first stage, else `hidden`
+ * Inputs, for n nodes and a cache of `rows` rows: `tokens` [n] int64 at the first stage, else `residual`
  * [n, hidden]; `cos` and `sin` [n, headDim / 2]; `past_mask` [n, rows] and `new_mask` [n, n], added to the
  * scores; `past_k_i` (fp32) and `past_v_i` (fp64) [1, kvHeads, rows, headDim] for the i-th layer of the stage.
  * Outputs: `hidden` [n, hidden]; `kv_new` [2 · layers, kvHeads, n, headDim], keys and values by turns; and
@@ -21,7 +21,7 @@ export async function buildStage(parts: GraphParts, spec: StageSpec): Promise<vo
   const layers = spec.endLayer - spec.firstLayer;
   let residual = isFirstStage(spec)
     ? await embedding(parts, builder.input("tokens", "int64", ["n"]))
-    : builder.input("hidden", "float32", ["n", config.hidden]);
+    : builder.input("residual", "float32", ["n", config.hidden]);
   let update: Value | undefined;
   const fresh: Value[] = [];
   const taps: [layer: number, rows: Value][] = [];
@@ -46,7 +46,7 @@ export async function buildStage(parts: GraphParts, spec: StageSpec): Promise<vo
 async function enterLayer(parts: GraphParts, layer: number, residual: Value, update: Value | undefined) {
   const gain = `blk.${layer}.attn_norm.weight`;
   if (update !== undefined) return addAndNorm(parts, residual, update, gain);
-  return { residual, normed: await rmsNorm(parts, residual, gain) };
+  return { residual, normed: await normAlone(parts, residual, gain) };
 }
 
 function sharedInputs({ builder, config }: GraphParts): AttentionInputs {

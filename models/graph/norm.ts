@@ -11,6 +11,15 @@ export async function rmsNorm(parts: GraphParts, x: Value, tensor: string): Prom
   });
 }
 
+/**
+ * Like `rmsNorm`, by the operator of `addAndNorm`: onnxruntime's two operators differ in the last bit, and a
+ * layer must give the same bits at the start of a stage as in its middle.
+ */
+export async function normAlone(parts: GraphParts, residual: Value, tensor: string): Promise<Value> {
+  const zero = parts.builder.node("Sub", [residual, residual]);
+  return (await addAndNorm(parts, residual, zero, tensor)).normed;
+}
+
 /** The residual stream after `update` was added, and its RMS norm. */
 export async function addAndNorm(
   parts: GraphParts,

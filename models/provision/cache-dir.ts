@@ -1,8 +1,7 @@
 import { join } from "node:path";
 
 /** Layout of the cache folder: what is fetched is put there by a rename, so whatever exists is whole. */
-export const modelPath = (cacheRoot: string, name: string, file: string): string =>
-  join(cacheRoot, "models", name, file);
+export const modelPath = (cacheRoot: string, file: string): string => join(cacheRoot, "models", file);
 
 export const natsServerPath = (cacheRoot: string, version: string): string =>
   join(cacheRoot, "nats-server", version, "nats-server");

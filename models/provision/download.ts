@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { explainStatus, explainUnreachable } from "./http-problem.ts";
+import { explainBroken, explainStatus } from "./http-problem.ts";
 import { ProvisionError } from "./provision-error.ts";
 import type { OnProgress } from "./provision-options.ts";
 import { stage } from "./staging.ts";
@@ -61,7 +61,7 @@ async function receive(download: Download, path: string): Promise<Received> {
       const problem = `the server of ${download.url} sent nothing for ${stalledAfterMs / 1000} s`;
       throw new ProvisionError(problem, "Try again", { cause: error });
     }
-    throw explainUnreachable(download.what, download.url, error);
+    throw explainBroken(download.what, download.url, error);
   } finally {
     clearTimeout(timer);
   }

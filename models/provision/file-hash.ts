@@ -1,5 +1,5 @@
-import { mkdir, open, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import * as v from "valibot";
 import { fileHashPath } from "./cache-dir.ts";
 import { stage } from "./staging.ts";
@@ -32,7 +32,8 @@ async function fingerprintOf(path: string): Promise<string> {
   return `${size}-${mtimeNs}-${ino}`;
 }
 
-async function hashFile(path: string): Promise<string> {
+/** SHA-256 of a file's bytes, computed now. */
+export async function hashFile(path: string): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
   for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);
   return hasher.digest("hex");

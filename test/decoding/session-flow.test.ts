@@ -118,9 +118,10 @@ class ScriptedPipeline {
       walk = await this.#verification.begin(nodes, last, target);
     }
     const found = walk;
+    const { certain } = this.#verification;
     this.#events.push(() =>
       found === undefined
-        ? this.flow.acknowledge(generation, sequence)
+        ? this.flow.acknowledge(generation, sequence, certain)
         : this.flow.commit({ ...found, generation, segment: sequence }),
     );
   }

@@ -1,0 +1,101 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS, type TestGroup } from "./check-groups.ts";
+import { readJunitCounts, type TestCounts } from "./test-report.ts";
+
+const ROOT = join(import.meta.dir, "..");
+
+/** Run by bun itself, so that no node is needed. */
+const HOUSE_COMMANDS: Record<HouseCheck, readonly string[]> = {
+  format: ["biome", "ci", "--colors=off", "."],
+  types: ["tsc", "--noEmit"],
+  "dead-code": ["knip", "--no-progress"],
+};
+
+interface Outcome extends TestCounts {
+  readonly name: string;
+  readonly seconds: number;
+}
+
+/** `flowmesh test`: gives the exit code. The last line is `N passed, N failed`, over checks and tests. */
+export async function check(options: {
+  readonly only?: string;
+  readonly filters: readonly string[];
+}): Promise<number> {
+  const { only, filters } = options;
+  const outcomes: Outcome[] = [];
+  for (const name of HOUSE_CHECKS) {
+    if (filters.length > 0 || (only ?? name) !== name) continue;
+    outcomes.push(await timed(name, () => runHouseCheck(name)));
+  }
+  const files = await testFiles(filters);
+  for (const name of TEST_GROUPS) {
+    const own = files.filter((path) => groupOf(path) === name);
+    if ((only ?? name) !== name || (own.length === 0 && only === undefined)) continue;
+    outcomes.push(await timed(name, () => runTests(name, own)));
+  }
+  return summarise(outcomes);
+}
+
+async function timed(name: string, run: () => Promise<TestCounts>): Promise<Outcome> {
+  const startedAt = performance.now();
+  const counts = await run();
+  return { name, ...counts, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+async function runHouseCheck(name: HouseCheck): Promise<TestCounts> {
+  const command = [process.execPath, "--bun", "run", ...HOUSE_COMMANDS[name]];
+  const run = Bun.spawn(command, { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [output, errors, code] = await Promise.all([run.stdout.text(), run.stderr.text(), run.exited]);
+  if (code === 0) return { passed: 1, failed: 0, skipped: 0 };
+  process.stderr.write(`${name} failed: ${HOUSE_COMMANDS[name].join(" ")}\n${output}${errors}\n`);
+  return { passed: 0, failed: 1, skipped: 0 };
+}
+
+/** Paths below test/ that contain one of the filters, sorted. */
+async function testFiles(filters: readonly string[]): Promise<string[]> {
+  const paths = await Array.fromAsync(new Bun.Glob("**/*.test.ts").scan({ cwd: join(ROOT, "test") }));
+  const wanted = (path: string) =>
+    filters.length === 0 || filters.some((filter) => `test/${path}`.includes(filter));
+  return paths.filter(wanted).sort();
+}
+
+async function runTests(name: TestGroup, files: readonly string[]): Promise<TestCounts> {
+  if (files.length === 0) {
+    process.stderr.write(`${name}: there is no such test file\n`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const folder = await mkdtemp(join(tmpdir(), "flowmesh-test-"));
+  try {
+    const report = join(folder, "report.xml");
+    const command = [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`];
+    const run = Bun.spawn([...command, ...files.map((path) => `./test/${path}`)], {
+      cwd: ROOT,
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    const code = await run.exited;
+    const file = Bun.file(report);
+    const counts = (await file.exists()) ? readJunitCounts(await file.text()) : undefined;
+    if (counts === undefined) return { passed: 0, failed: 1, skipped: 0 };
+    // The runner can fail without a failed test: an error outside of any, or too little coverage.
+    return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function summarise(outcomes: readonly Outcome[]): number {
+  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
+  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  console.log("");
+  for (const { name, seconds, ...counts } of outcomes) {
+    const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+    const mark = counts.failed === 0 ? "ok  " : "FAIL";
+    console.log(
+      `${mark} ${name.padEnd(12)} ${counts.passed} passed, ${counts.failed} failed${skipped} (${seconds.toFixed(1)} s)`,
+    );
+  }
+  console.log(`\n${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}

@@ -1,0 +1,35 @@
+import { CommanderError } from "commander";
+import { describeError } from "../actors/host/expected-error.ts";
+import { buildProgram } from "./program.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+const program = buildProgram({
+  up: async (options) => {
+    const [{ up }, { readSettings }] = await Promise.all([import("./up.ts"), import("./settings.ts")]);
+    process.exit(await up(options, readSettings()));
+  },
+  test: async (options) => {
+    const { check } = await import("./check.ts");
+    process.exit(await check(options));
+  },
+  actor: async () => {
+    const { runActorProcess } = await import("./actor.ts");
+    await runActorProcess();
+  },
+});
+
+/** Commander itself has written what was wrong. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  process.stderr.write(`flowmesh: ${describeError(error)}\n`);
+  return EXIT_FAILED;
+}
+
+for (const command of [program, ...program.commands]) command.exitOverride();
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exit(exitCodeOf(error));
+}

@@ -1,0 +1,15 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type CompiledStage, compileStages } from "../models/compile.ts";
+import { readCompiledHead } from "../models/draft/compiled-head.ts";
+import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
+import { readHeadManifest, refuseOtherTarget } from "../models/draft/head-manifest.ts";
+import { ModelFileError } from "../models/errors.ts";
+import { type GgufFile, openGguf } from "../models/gguf/gguf-file.ts";
+import { type LlamaConfig, readLlamaConfig } from "../models/gguf/llama-config.ts";
+import { PartitionError, partitionLayers } from "../models/partition.ts";
+import type { ProvidedModel } from "../models/provision/model.ts";
+import type { Progress } from "./progress.ts";
+import type { DraftKind } from "./role.ts";
+import type { UpOptions } from "./up-options.ts";
+import { UsageError } from "./usage-error.ts";

@@ -1,0 +1,76 @@
+import type { ChildContext } from "../actors/host/child-entry.ts";
+import type { Numerics, StageSpec } from "../models/stage-spec.ts";
+
+/**
+ * What a host tells a child process to be. Plain JSON: it crosses the IPC channel. Parent and child are
+ * the same program, so the types are the contract and nothing is parsed again.
+ */
+interface MeshMember {
+  readonly natsUrl: string;
+  readonly mesh: string;
+  /** Number of the placement this child belongs to. */
+  readonly epoch: number;
+}
+
+export interface StageRole extends MeshMember {
+  readonly role: "stage";
+  readonly stage: StageSpec;
+  /** Folder of the compiled stage. */
+  readonly folder: string;
+  readonly threads: number;
+}
+
+export interface DrafterRole extends MeshMember {
+  readonly role: "drafter";
+  readonly kind: DraftKind;
+  readonly modelPath: string;
+  /** Folder of the compiled draft head; there for the kinds that have one. */
+  readonly headFolder?: string;
+  readonly threads: number;
+}
+
+export interface TreeRole extends MeshMember {
+  readonly role: "tree";
+  readonly modelPath: string;
+  readonly stages: number;
+  readonly policy: PolicyName;
+  readonly preset: PresetName;
+  readonly hasDrafter: boolean;
+}
+
+export interface GatewayRole extends MeshMember {
+  readonly role: "gateway";
+  readonly modelPath: string;
+  readonly modelId: string;
+  readonly stages: number;
+  readonly policy: PolicyName;
+  readonly numerics: Numerics;
+  readonly host: string;
+  readonly port: number;
+}
+
+export type RoleSpec = StageRole | DrafterRole | TreeRole | GatewayRole;
+export type RoleName = RoleSpec["role"];
+
+export const POLICIES = ["flowspec", "autoregressive"] as const;
+export type PolicyName = (typeof POLICIES)[number];
+export const PRESETS = ["paper", "auto"] as const;
+export type PresetName = (typeof PRESETS)[number];
+export const DRAFTERS = ["auto", "head", "ngram", "hybrid", "none"] as const;
+export type DrafterName = (typeof DRAFTERS)[number];
+/** What a drafter is made of, once `auto` is decided. */
+export type DraftKind = Exclude<DrafterName, "auto" | "none">;
+export const NUMERICS: readonly Numerics[] = ["fast", "precise"];
+
+export interface RunningRole {
+  stop(): Promise<void>;
+}
+
+/** Resolves when the role does its work: its actors have subscribed and its weights are loaded. */
+export type RoleStart<Spec extends RoleSpec = RoleSpec> = (
+  spec: Spec,
+  context: ChildContext,
+) => Promise<RunningRole>;
+
+/** One start function for each role. */
+export type RoleTable = { readonly [Name in RoleName]: RoleStart<Extract<RoleSpec, { role: Name }>> };

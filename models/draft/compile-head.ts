@@ -1,0 +1,116 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ModelFileError } from "../errors.ts";
+import type { GgufFile } from "../gguf/gguf-file.ts";
+import { readLlamaConfig } from "../gguf/llama-config.ts";
+import { GraphBuilder } from "../onnx/graph-builder.ts";
+import { WeightsFile } from "../onnx/weights-file.ts";
+import { hashFile } from "../provision/file-hash.ts";
+import {
+  COMPILED_HEAD_FILE,
+  type CompiledHead,
+  FUSION_GRAPH,
+  findCompiledHead,
+  LAYER_GRAPH,
+} from "./compiled-head.ts";
+import { buildFusion, buildLayer, type HeadGraphParts } from "./head-graph.ts";
+import { type HeadManifest, headWeightsPath, readHeadManifest, refuseOtherTarget } from "./head-manifest.ts";
+import { readHeadWeights } from "./head-weights.ts";
+
+/** Part of every cache key: raise it when the same head would give other files. */
+const COMPILER_VERSION = "1";
+
+/** Manifest of the draft head that comes with the program, for its default model. */
+export const DEFAULT_HEAD_MANIFEST = join(import.meta.dir, "weights", "smollm2-135m-instruct.json");
+
+export interface CompileHeadOptions {
+  /** The draft head's manifest; its weights lie beside it. */
+  readonly manifestPath: string;
+  readonly cacheDir: string;
+  /** Hash of the target's file, whose embedding goes into the graph. */
+  readonly sourceHash: string;
+}
+
+/**
+ * Folder with the draft head's graphs, from the cache where it has them; else built aside and moved into
+ * place when complete.
+ * @throws {ModelFileError} when the head does not fit the target or its files are damaged.
+ */
+export async function compileDraftHead(gguf: GgufFile, options: CompileHeadOptions): Promise<string> {
+  const { manifestPath, cacheDir, sourceHash } = options;
+  const manifest = await readHeadManifest(manifestPath);
+  refuseOtherTarget(manifestPath, manifest, readLlamaConfig(gguf));
+  const identity = JSON.stringify([COMPILER_VERSION, sourceHash, manifest]);
+  const key = new Bun.CryptoHasher("sha256").update(identity).digest("hex").slice(0, 16);
+  const dir = join(cacheDir, `draft-head-${key}`);
+  if ((await findCompiledHead(dir)) !== undefined) return dir;
+  const weightsPath = headWeightsPath(manifestPath, manifest);
+  await refuseOtherWeights(weightsPath, manifest);
+  const aside = `${dir}.${randomUUID()}.partial`;
+  await mkdir(aside, { recursive: true });
+  try {
+    await buildInto(aside, gguf, { manifest, weightsPath, sourceHash });
+    await rm(dir, { recursive: true, force: true });
+    await rename(aside, dir);
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true });
+    // Another process may have put the same head there in the meantime.
+    if ((await findCompiledHead(dir)) === undefined) throw error;
+  }
+  return dir;
+}
+
+async function refuseOtherWeights(path: string, manifest: HeadManifest): Promise<void> {
+  if (!(await Bun.file(path).exists())) {
+    throw new ModelFileError(path, "there is no such file", "Put the weights beside their manifest");
+  }
+  if ((await hashFile(path)) === manifest.weights.sha256) return;
+  const problem = "it is not the weights file that its manifest names: their SHA-256 differ";
+  throw new ModelFileError(path, problem, "Fetch the weights again, or correct the manifest");
+}
+
+interface HeadSource {
+  readonly manifest: HeadManifest;
+  readonly weightsPath: string;
+  readonly sourceHash: string;
+}
+
+async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promise<void> {
+  const { manifest, weightsPath, sourceHash } = source;
+  const weights = await readHeadWeights(weightsPath, manifest);
+  const shared = { gguf, config: readLlamaConfig(gguf), manifest, weights };
+  await buildGraph(dir, FUSION_GRAPH, (builder) => buildFusion({ ...shared, builder }));
+  await buildGraph(dir, LAYER_GRAPH, (builder) => buildLayer({ ...shared, builder }));
+  const names = (await readdir(dir)).toSorted();
+  const files = await Promise.all(
+    names.map(async (name) => {
+      const path = join(dir, name);
+      return { name, bytes: (await stat(path)).size, sha256: await hashFile(path) };
+    }),
+  );
+  const compiled: CompiledHead = {
+    compiler: COMPILER_VERSION,
+    source: sourceHash,
+    head: manifest,
+    vocabulary: [...weights.vocabulary],
+    files,
+  };
+  await Bun.write(join(dir, COMPILED_HEAD_FILE), JSON.stringify(compiled));
+}
+
+async function buildGraph(
+  dir: string,
+  file: string,
+  build: (builder: HeadGraphParts["builder"]) => void | Promise<void>,
+): Promise<void> {
+  const weightsName = file.replace(".onnx", ".weights");
+  const weights = new WeightsFile(join(dir, weightsName), weightsName);
+  try {
+    const builder = new GraphBuilder(file, weights);
+    await build(builder);
+    await Bun.write(join(dir, file), builder.build());
+  } finally {
+    weights.close();
+  }
+}

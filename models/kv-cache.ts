@@ -1,0 +1,104 @@
+export interface KvShape {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Thrown before anything is computed, when a run's rows would not fit into the memory set aside for them. */
+export class KvBudgetError extends Error {
+  override readonly name = "KvBudgetError";
+  readonly neededBytes: number;
+  readonly budgetBytes: number;
+
+  constructor(neededBytes: number, budgetBytes: number) {
+    super(
+      `the KV cache of all sessions would need ${neededBytes} bytes, more than the ${budgetBytes} allowed; ` +
+        "end sessions, shorten the prompt or raise the budget",
+    );
+    this.neededBytes = neededBytes;
+    this.budgetBytes = budgetBytes;
+  }
+}
+
+/** Keys are fp32. Values are fp64, the type that attention sums in, so that no step has to convert them. */
+const BYTES_PER_PAIR = Float32Array.BYTES_PER_ELEMENT + Float64Array.BYTES_PER_ELEMENT;
+
+/** Bytes of one node's keys and values in all layers. */
+export const kvBytesPerRow = ({ layers, kvHeads, headDim }: KvShape): number =>
+  layers * kvHeads * headDim * BYTES_PER_PAIR;
+
+/**
+ * Keys and values of one session at one stage: per layer [1, kvHeads, capacity, headDim]. The arrays are
+ * read by the runtime in place; which row means what is the caller's business (see `LiveRows`).
+ */
+export class KvCache {
+  readonly #shape: KvShape;
+  #keys: Float32Array[];
+  #values: Float64Array[];
+  #capacity = 0;
+
+  constructor(shape: KvShape) {
+    this.#shape = shape;
+    this.#keys = Array.from({ length: shape.layers }, () => new Float32Array(0));
+    this.#values = Array.from({ length: shape.layers }, () => new Float64Array(0));
+  }
+
+  get allocatedBytes(): number {
+    return this.#capacity * kvBytesPerRow(this.#shape);
+  }
+
+  /** Rows of each array. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Per layer; the arrays are replaced when the cache grows. */
+  get keys(): readonly Float32Array[] {
+    return this.#keys;
+  }
+
+  get values(): readonly Float64Array[] {
+    return this.#values;
+  }
+
+  /** Makes room for at least `rows` rows; those that exist keep their numbers. */
+  grow(rows: number): void {
+    if (rows <= this.#capacity) return;
+    const { kvHeads, headDim } = this.#shape;
+    const size = kvHeads * rows * headDim;
+    const from = this.#capacity * headDim;
+    const to = rows * headDim;
+    this.#keys = this.#keys.map((old) => spread(old, new Float32Array(size), from, to));
+    this.#values = this.#values.map((old) => spread(old, new Float64Array(size), from, to));
+    this.#capacity = rows;
+  }
+
+  /**
+   * Stores a run's new rows: `fresh` is the graph's `kv_new` [2 · layers, kvHeads, nodes, headDim]; node i
+   * goes to `rows[i]`, and nodes beyond `rows` are padding.
+   */
+  write(fresh: Float32Array, nodes: number, rows: Int32Array): void {
+    const { layers, kvHeads, headDim } = this.#shape;
+    const head = nodes * headDim;
+    let at = 0;
+    for (let layer = 0; layer < layers; layer++) {
+      for (const target of [this.#keys[layer]!, this.#values[layer]!]) {
+        for (let base = 0; base < target.length; base += this.#capacity * headDim, at += head) {
+          for (let i = 0; i < rows.length; i++) {
+            const from = at + i * headDim;
+            target.set(fresh.subarray(from, from + headDim), base + rows[i]! * headDim);
+          }
+        }
+      }
+    }
+    if (at !== fresh.length) throw new RangeError(`${fresh.length} new elements, expected ${kvHeads * at}`);
+  }
+}
+
+/** Copies each head's block of `from` elements to the start of its block of `to` elements. */
+function spread<A extends Float32Array | Float64Array>(old: A, grown: A, from: number, to: number): A {
+  for (let source = 0, target = 0; source < old.length; source += from, target += to) {
+    grown.set(old.subarray(source, source + from), target);
+  }
+  return grown;
+}

@@ -1,0 +1,64 @@
+import { CHATML_TEMPLATE, type ChatMessage, ChatTemplate, ChatTemplateError } from "./chat-template.ts";
+import { MetadataReader } from "./gguf/metadata-reader.ts";
+import { TokenTextDecoder } from "./text-decoder.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import type { ModelFile } from "./vocabulary.ts";
+
+/** Between text and a model's tokens, both ways. */
+export interface ModelText {
+  readonly tokenizer: Tokenizer;
+  /**
+   * Prompt of a conversation, ending where the assistant's answer begins.
+   * @throws {ChatTemplateError} when the model's template cannot render it.
+   */
+  encodeChat(messages: readonly ChatMessage[]): Uint32Array;
+  /**
+   * The text's tokens, with a beginning-of-text token where the model wants one. The whole prompt is the
+   * caller's own, so control tokens may be spelled in it.
+   */
+  encodeText(text: string): Uint32Array;
+  /** A decoder for one answer; control tokens give no text. */
+  decoder(): TokenTextDecoder;
+  readonly endTokens: readonly number[];
+  readonly vocabularySize: number;
+}
+
+/**
+ * The file's own chat template is used; a file without one is taken to speak ChatML when its vocabulary has
+ * <|im_start|> and <|im_end|>, and otherwise has no chat.
+ * @throws {ModelFileError} when the file has no usable tokenizer.
+ * @throws {ChatTemplateError} when the file's template is malformed.
+ */
+export function createModelText(file: ModelFile): ModelText {
+  const tokenizer = loadTokenizer(file);
+  const template = chatTemplateOf(file, tokenizer);
+  const nameOf = (id: number | undefined): string => (id === undefined ? "" : tokenizer.tokenText(id));
+  const options = {
+    addGenerationPrompt: true,
+    bosText: nameOf(tokenizer.bosToken),
+    eosText: nameOf(tokenizer.eosTokens[0]),
+  };
+  return {
+    tokenizer,
+    encodeChat(messages) {
+      if (template) return template.encode(tokenizer, messages, options);
+      throw new ChatTemplateError("This model has no chat template: it only completes plain text.");
+    },
+    encodeText(text) {
+      const tokens = tokenizer.encode(text, { special: true });
+      const bos = tokenizer.bosToken;
+      if (!tokenizer.addsBos || bos === undefined || tokens[0] === bos) return tokens;
+      return Uint32Array.of(bos, ...tokens);
+    },
+    decoder: () => new TokenTextDecoder(tokenizer, { hide: tokenizer.specialTokens.values() }),
+    endTokens: tokenizer.eosTokens,
+    vocabularySize: tokenizer.vocabSize,
+  };
+}
+
+function chatTemplateOf(file: ModelFile, tokenizer: Tokenizer): ChatTemplate | undefined {
+  const source = new MetadataReader(file).optionalString("tokenizer.chat_template");
+  if (source !== undefined) return new ChatTemplate(source);
+  const isChatMl = ["<|im_start|>", "<|im_end|>"].every((name) => tokenizer.specialTokens.has(name));
+  return isChatMl ? new ChatTemplate(CHATML_TEMPLATE) : undefined;
+}

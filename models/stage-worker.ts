@@ -1,0 +1,79 @@
+import { type MessagePort, parentPort } from "node:worker_threads";
+import { KvBudgetError } from "./kv-cache.ts";
+import { LocalStageEngine } from "./local-stage-engine.ts";
+import { OrtStageMath } from "./ort-stage-math.ts";
+import type { StageEngine } from "./stage-engine.ts";
+import type {
+  StageAnswers,
+  StageCall,
+  StageEngineOptions,
+  StageRequest,
+  StageResponse,
+  WorkerFailure,
+} from "./worker-protocol.ts";
+
+/** Answers the requests of the thread that started this one. */
+function serve(port: MessagePort): void {
+  const host = new StageHost();
+  port.on("message", async ({ id, call }: StageRequest) => {
+    const respond = (response: StageResponse, transfer: ArrayBuffer[]) =>
+      port.postMessage(response, transfer);
+    try {
+      const answer = await host.perform(call);
+      respond({ id, answer }, call.kind === "run" ? buffersOf(answer as StageAnswers["run"]) : []);
+    } catch (error) {
+      respond({ id, failure: failureOf(error) }, []);
+    }
+  });
+}
+
+/** Owner of one stage's onnxruntime sessions, on a thread where nobody waits while they compute. */
+class StageHost {
+  #engine: Promise<StageEngine> | undefined;
+
+  async perform(call: StageCall): Promise<StageAnswers[keyof StageAnswers]> {
+    if (call.kind === "open") {
+      this.#engine = open(call.options);
+      await this.#engine;
+      return undefined;
+    }
+    if (!this.#engine) throw new Error("the stage was not opened");
+    const stage = await this.#engine;
+    switch (call.kind) {
+      case "run":
+        return stage.run(call.run);
+      case "commit":
+        return stage.commit(call.session, call.accepted, call.next);
+      case "nextToken":
+        return stage.nextToken(call.hiddenRow, call.sampling, call.position);
+      case "release":
+        await stage.release(call.session);
+        return undefined;
+      case "usage":
+        return stage.usage();
+      case "close":
+        await stage.close();
+        return undefined;
+    }
+  }
+}
+
+async function open({ dir, threads, kvBudgetBytes }: StageEngineOptions): Promise<StageEngine> {
+  return new LocalStageEngine(await OrtStageMath.open({ dir, threads }), kvBudgetBytes);
+}
+
+/** The large arrays of a result are moved, not copied. */
+function buffersOf({ hidden, taps }: StageAnswers["run"]): ArrayBuffer[] {
+  const buffers = new Set<ArrayBufferLike>([hidden.buffer, ...taps.map(({ rows }) => rows.buffer)]);
+  return [...buffers].filter((buffer) => buffer instanceof ArrayBuffer);
+}
+
+function failureOf(error: unknown): WorkerFailure {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const { name, message } = error;
+  if (!(error instanceof KvBudgetError)) return { name, message };
+  return { name, message, kvBytes: { needed: error.neededBytes, budget: error.budgetBytes } };
+}
+
+if (!parentPort) throw new Error("stage-worker.ts is started as a worker by WorkerStageEngine");
+serve(parentPort);

@@ -1,0 +1,61 @@
+import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { SamplingParams } from "../decoding/sampling-params.ts";
+import type { StageEngine, StageRun } from "./stage-engine.ts";
+
+export interface StageEngineOptions {
+  /** Folder of a compiled stage. */
+  readonly dir: string;
+  /** Threads inside one operator; 1 when stages share a machine. */
+  readonly threads: number;
+  /** Memory for the keys and values of all sessions. */
+  readonly kvBudgetBytes: number;
+}
+
+/** What `WorkerStageEngine` asks of its worker; each request gets one response with its id. */
+export type StageCall =
+  | { readonly kind: "open"; readonly options: StageEngineOptions }
+  | { readonly kind: "run"; readonly run: StageRun }
+  | {
+      readonly kind: "commit";
+      readonly session: string;
+      readonly accepted: readonly NodeId[];
+      readonly next: TokenId;
+    }
+  | {
+      readonly kind: "nextToken";
+      readonly hiddenRow: Float32Array;
+      readonly sampling: SamplingParams;
+      readonly position: number;
+    }
+  | { readonly kind: "release"; readonly session: string }
+  | { readonly kind: "usage" }
+  | { readonly kind: "close" };
+
+type Answer<Method extends keyof StageEngine> = Awaited<ReturnType<StageEngine[Method]>>;
+
+export interface StageAnswers {
+  open: undefined;
+  run: Answer<"run">;
+  commit: Answer<"commit">;
+  nextToken: Answer<"nextToken">;
+  release: undefined;
+  usage: Answer<"usage">;
+  close: undefined;
+}
+
+export interface StageRequest {
+  readonly id: number;
+  readonly call: StageCall;
+}
+
+export type StageResponse =
+  | { readonly id: number; readonly answer: StageAnswers[keyof StageAnswers] }
+  | { readonly id: number; readonly failure: WorkerFailure };
+
+/** An error as it crosses the thread boundary, where its class is lost. */
+export interface WorkerFailure {
+  readonly name: string;
+  readonly message: string;
+  /** Of a `KvBudgetError`. */
+  readonly kvBytes?: { readonly needed: number; readonly budget: number };
+}

@@ -1,0 +1,61 @@
+import OpenAI from "openai";
+import { type Clock, systemClock } from "../../actors/runtime/clock.ts";
+import type { Log, LogLevel } from "../../actors/runtime/log.ts";
+import { createApp } from "../../http/app.ts";
+import { GatewayMetrics } from "../../http/metrics.ts";
+import { serveHttp } from "../../http/server.ts";
+import { ByteText } from "./byte-text.ts";
+import { type Script, ScriptedSessions } from "./scripted-sessions.ts";
+
+export class RecordingLog implements Log {
+  readonly records: { level: LogLevel; message: string; fields: Readonly<Record<string, unknown>> }[] = [];
+
+  write(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    this.records.push({ level, message, fields });
+  }
+}
+
+/** The gateway on a port of its own over a scripted mesh; `await using` stops it. */
+export class ServedGateway implements AsyncDisposable {
+  readonly sessions: ScriptedSessions;
+  readonly metrics = new GatewayMetrics();
+  readonly log = new RecordingLog();
+  readonly app;
+  readonly url: string;
+  readonly client: OpenAI;
+  readonly #server;
+
+  constructor(script: Script | ScriptedSessions = { commits: [] }, clock: Clock = systemClock) {
+    this.sessions = script instanceof ScriptedSessions ? script : new ScriptedSessions(script);
+    this.app = createApp({
+      sessions: this.sessions,
+      text: new ByteText(),
+      metrics: this.metrics,
+      clock,
+      log: this.log,
+    });
+    this.#server = serveHttp(this.app, { hostname: "127.0.0.1", port: 0 });
+    this.url = this.#server.url;
+    this.client = new OpenAI({ baseURL: `${this.url}/v1`, apiKey: "none", maxRetries: 0 });
+  }
+
+  post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      ...init,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.stop();
+  }
+}
+
+/** Data fields of an event stream's text; comments are left out. */
+export const eventData = (text: string): string[] =>
+  text
+    .split("\n\n")
+    .filter((event) => event.startsWith("data: "))
+    .map((event) => event.slice("data: ".length));

@@ -1,0 +1,166 @@
+import { describe, expect, test } from "bun:test";
+import type { SamplingParams } from "../../decoding/sampling-params.ts";
+import type { Session } from "../../http/session-port.ts";
+import { TOY_POLICIES, ToyMesh } from "./toy-mesh.ts";
+import { plainDecoding } from "./toy-model.ts";
+import { type Faults, seededRandom, World } from "./world.ts";
+
+/** FLOWMESH_SEED replays one seed of a failure; otherwise this many run. */
+const SEEDS = 400;
+const seeds = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+
+interface Heard {
+  tokens: number[];
+  commits: number;
+}
+
+function listen(session: Session): Heard {
+  const heard: Heard = { tokens: [], commits: 0 };
+  const read = async () => {
+    for await (const commit of session.commits) {
+      heard.tokens.push(...commit.tokens);
+      heard.commits++;
+    }
+  };
+  read().catch(() => {});
+  return heard;
+}
+
+/** Everything about a run but the faults, drawn from its seed. */
+function drawCase(seed: number) {
+  const random = seededRandom(seed * 7717);
+  const draw = (bound: number) => Math.floor(random() * bound);
+  const sampling: SamplingParams = {
+    temperature: draw(2) === 0 ? 0 : 0.5 + random(),
+    topP: draw(2) === 0 ? 1 : 0.9,
+    topK: draw(2) === 0 ? 0 : 6,
+    seed: draw(1e9),
+  };
+  const prompt = Array.from({ length: 1 + draw(12) }, () => draw(11));
+  const policy = Object.keys(TOY_POLICIES)[draw(3)]!;
+  const stopTokens = draw(2) === 0 ? [] : [draw(11)];
+  return {
+    sampling,
+    prompt,
+    policy,
+    stopTokens,
+    stageCount: 1 + draw(6),
+    count: 1 + draw(40),
+    skill: random(),
+  };
+}
+
+async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, world: World) => Promise<void>) {
+  const { sampling, prompt, policy, stopTokens, stageCount, count, skill } = drawCase(seed);
+  const world = new World(seed, {});
+  const mesh = await ToyMesh.start(world, { stageCount, draftSkill: skill });
+  let session: Session | undefined;
+  const request = { prompt: Uint32Array.from(prompt), sampling, maxTokens: count, stopTokens, policy };
+  const opening = mesh.client.open(request).then((opened) => {
+    session = opened;
+  });
+  await world.play(() => session !== undefined);
+  await opening;
+  world.faults = faults;
+  const heard = listen(session!);
+  let end: { reason: string; message?: string } | undefined;
+  session!.ended.then(
+    (value) => {
+      end = value;
+    },
+    () => {},
+  );
+  let undisturbed = disturb !== undefined;
+  const disturbance = disturb?.(mesh, world).then(() => {
+    undisturbed = false;
+  });
+  const finished = await world.play(() => end !== undefined && !undisturbed);
+  await disturbance;
+  const expected = plainDecoding(prompt, sampling, { count, stopTokens });
+  // The seed is part of the comparison, so that a failure says what to replay.
+  expect({ seed, finished, tokens: heard.tokens }).toEqual({ seed, finished: true, tokens: expected });
+  expect({ seed, reason: end?.reason }).toEqual({
+    seed,
+    reason: stopTokens.includes(expected.at(-1)!) ? "stop" : "length",
+  });
+  return { world, mesh, heard, policy };
+}
+
+describe("a session through the whole mesh, in simulation", () => {
+  test("gives the tokens of plain decoding for every policy, split, drafter and temperature", async () => {
+    for (const seed of seeds(SEEDS)) {
+      const { world, mesh } = await play(seed, { delayMs: 5 });
+      expect({ seed, wrong: mesh.drafter.wrongRows }).toEqual({ seed, wrong: [] });
+      expect({ seed, warnings: world.warnings }).toEqual({ seed, warnings: [] });
+      await world.stop();
+    }
+  });
+
+  test("leaves nothing behind in any actor", async () => {
+    for (const seed of seeds(10)) {
+      const { world, mesh } = await play(seed, { delayMs: 5 });
+      await world.play(() => false, world.now + 20_000);
+      expect(mesh.drafter.sessions).toBe(0);
+      for (const engine of mesh.engines) expect((await engine.usage()).sessions).toBe(0);
+      await world.stop();
+    }
+  });
+
+  test("a cancelled session is forgotten everywhere", async () => {
+    const world = new World(5, {});
+    const mesh = await ToyMesh.start(world, { stageCount: 3, draftSkill: 0.7 });
+    let session: Session | undefined;
+    const sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 };
+    const opening = mesh.client
+      .open({ prompt: Uint32Array.of(1, 2, 3), sampling, maxTokens: 200, stopTokens: [] })
+      .then((opened) => {
+        session = opened;
+      });
+    await world.play(() => session !== undefined);
+    await opening;
+    const heard = listen(session!);
+    await world.play(() => heard.tokens.length > 5);
+    session!.cancel("the client left");
+    expect((await session!.ended).reason).toBe("cancelled");
+    await world.play(() => false, world.now + 20_000);
+    expect(heard.tokens.length).toBeLessThan(200);
+    expect(mesh.drafter.sessions).toBe(0);
+    for (const engine of mesh.engines) expect((await engine.usage()).sessions).toBe(0);
+    await world.stop();
+  });
+
+  test("loses, doubles and changes no token when messages are lost and doubled", async () => {
+    for (const seed of seeds(SEEDS)) {
+      const loss = (subject: string) => (subject.includes(".session.") ? 0.01 : 0.02);
+      const { world } = await play(seed, { delayMs: 5, doubling: 0.02, loss });
+      await world.stop();
+    }
+  });
+
+  test("goes on with the same text when a stage dies and starts anew", async () => {
+    for (const seed of seeds(SEEDS)) {
+      const { stageCount } = drawCase(seed);
+      const { world } = await play(seed, { delayMs: 5 }, async (mesh, world) => {
+        const victim = seed % stageCount;
+        await new Promise<void>((resolve) => {
+          world.clock.setTimer(10 + (seed % 30), resolve);
+        });
+        await mesh.killStage(victim);
+        await mesh.startStage(victim);
+      });
+      await world.stop();
+    }
+  });
+
+  test("speculation needs fewer commits than tokens", async () => {
+    const ratios: number[] = [];
+    for (const seed of seeds(SEEDS)) {
+      const { world, heard, policy } = await play(seed, { delayMs: 5 });
+      if (policy !== "autoregressive" && heard.tokens.length > 20)
+        ratios.push(heard.tokens.length / heard.commits);
+      if (policy === "autoregressive") expect(heard.commits).toBe(heard.tokens.length);
+      await world.stop();
+    }
+    expect(ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length).toBeGreaterThan(1.2);
+  });
+});

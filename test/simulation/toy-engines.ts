@@ -1,0 +1,146 @@
+import type { Admission } from "../../decoding/live-rows.ts";
+import type { DraftCandidates, DraftContext, DraftEngine, DraftRequest } from "../../models/draft-engine.ts";
+import type { RowCache, StageForward, StageMath, StageOutputs } from "../../models/stage-math.ts";
+import type { StageSpec } from "../../models/stage-spec.ts";
+import { embedToy, TOY, toyLayer, toyLogits, toyNextToken, toyStates } from "./toy-model.ts";
+
+/** The toy's keys are its values: per layer, by KV row. */
+class ToyCache implements RowCache {
+  readonly allocatedBytes = 0;
+  readonly byLayer: number[][];
+
+  constructor(layers: number) {
+    this.byLayer = Array.from({ length: layers }, () => []);
+  }
+
+  grow(): void {}
+}
+
+/** The toy model's layers behind the real stage engine, which keeps rows, masks and commits. */
+export class ToyMath implements StageMath<ToyCache> {
+  readonly hidden = 1;
+  readonly bytesPerRow = 1;
+  readonly #spec: StageSpec;
+
+  constructor(spec: StageSpec) {
+    this.#spec = spec;
+  }
+
+  get taps(): readonly number[] {
+    return this.#spec.taps;
+  }
+
+  createCache(): ToyCache {
+    return new ToyCache(this.#spec.endLayer - this.#spec.firstLayer);
+  }
+
+  async forward({ admission, hidden }: StageForward, cache: ToyCache): Promise<StageOutputs> {
+    const { nodes } = admission;
+    let states = Array.from(
+      nodes.ids,
+      (_, i) => hidden?.[i] ?? embedToy(nodes.tokens[i]!, nodes.positions[i]!),
+    );
+    const taps: Float32Array[] = [];
+    for (let layer = this.#spec.firstLayer; layer < this.#spec.endLayer; layer++) {
+      states = runLayer(layer, states, admission, cache.byLayer[layer - this.#spec.firstLayer]!);
+      if (this.#spec.taps.includes(layer + 1)) taps.push(Float32Array.from(states));
+    }
+    return { hidden: Float32Array.from(states), taps };
+  }
+
+  async logits(hidden: Float32Array): Promise<Float32Array> {
+    return toyLogits(hidden[0]!);
+  }
+
+  async close(): Promise<void> {}
+}
+
+function runLayer(layer: number, inputs: number[], admission: Admission, kv: number[]): number[] {
+  const { rows, pastMask, newMask, nodes } = admission;
+  const count = inputs.length;
+  const capacity = count === 0 ? 0 : pastMask.length / count;
+  const outputs = inputs.map((input, i) => {
+    let attended = 0;
+    for (let row = 0; row < capacity; row++) if (pastMask[i * capacity + row] === 0) attended += kv[row]!;
+    for (let j = 0; j < count; j++) if (newMask[i * count + j] === 0) attended += inputs[j]!;
+    return toyLayer(layer, input, attended, nodes.positions[i]!);
+  });
+  inputs.forEach((input, i) => {
+    kv[rows[i]!] = input;
+  });
+  return outputs;
+}
+
+/**
+ * Guesses the toy target with a given skill. It also checks what it is fed: each feature row must be the
+ * row that plain computation of the session's own tokens gives at that position.
+ */
+export class ToyDraftEngine implements DraftEngine {
+  readonly taps = TOY.taps;
+  readonly #skill: number;
+  readonly #random: () => number;
+  readonly #sessions = new Map<string, { tokens: number[]; fed: number }>();
+  readonly wrongRows: string[] = [];
+
+  constructor(skill: number, random: () => number) {
+    this.#skill = skill;
+    this.#random = random;
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  async begin(sid: string, tokens: Uint32Array): Promise<void> {
+    this.#sessions.set(sid, { tokens: [...tokens], fed: 0 });
+  }
+
+  async extend({ session: sid, position, nextTokens, taps }: DraftContext): Promise<void> {
+    const session = this.#sessions.get(sid);
+    if (session === undefined) throw new Error("features of a session that was never begun");
+    if (position !== session.fed) this.wrongRows.push(`row ${position} came when ${session.fed} was due`);
+    nextTokens.forEach((token, i) => {
+      session.tokens[position + i + 1] = token;
+    });
+    const states = toyStates(session.tokens.slice(0, position + nextTokens.length));
+    TOY.taps.forEach((layer, tap) => {
+      nextTokens.forEach((_, i) => {
+        if (taps[tap]![i] !== states[layer]![position + i])
+          this.wrongRows.push(`layer ${layer}, row ${position + i}`);
+      });
+    });
+    session.fed = position + nextTokens.length;
+  }
+
+  async expand({ session: sid, depth, topK, total, sampling }: DraftRequest): Promise<DraftCandidates> {
+    const session = this.#sessions.get(sid);
+    const parents: number[] = [];
+    const tokens: number[] = [];
+    const scores: number[] = [];
+    const path = session === undefined ? [] : session.tokens.slice(0, session.fed + 1);
+    let parent = -1;
+    for (let level = 0; level <= depth && path.length > 0; level++) {
+      const right = toyNextToken(path, sampling);
+      const best = this.#random() < this.#skill ? right : (right + 1) % TOY.vocab;
+      for (let rank = 0; rank < Math.min(topK, 3); rank++) {
+        parents.push(parent);
+        tokens.push((best + rank * 3) % TOY.vocab);
+        scores.push((parent < 0 ? 0 : scores[parent]!) - 0.2 - rank);
+      }
+      parent = tokens.length - Math.min(topK, 3);
+      path.push(best);
+    }
+    const kept = Math.min(total, tokens.length);
+    return {
+      parents: Int32Array.from(parents.slice(0, kept)),
+      tokens: Uint32Array.from(tokens.slice(0, kept)),
+      scores: Float32Array.from(scores.slice(0, kept)),
+    };
+  }
+
+  async release(sid: string): Promise<void> {
+    this.#sessions.delete(sid);
+  }
+
+  async close(): Promise<void> {}
+}
