@@ -47,7 +47,11 @@ async function timed(name: string, run: () => Promise<TestCounts>): Promise<Outc
 async function runHouseCheck(name: HouseCheck): Promise<TestCounts> {
   const command = [process.execPath, "--bun", "run", ...HOUSE_COMMANDS[name]];
   const run = Bun.spawn(command, { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const [output, errors, code] = await Promise.all([run.stdout.text(), run.stderr.text(), run.exited]);
+  const [output, errors, code] = await Promise.all([
+    new Response(run.stdout).text(),
+    new Response(run.stderr).text(),
+    run.exited,
+  ]);
   if (code === 0) return { passed: 1, failed: 0, skipped: 0 };
   process.stderr.write(`${name} failed: ${HOUSE_COMMANDS[name].join(" ")}\n${output}${errors}\n`);
   return { passed: 0, failed: 1, skipped: 0 };

@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 import { describeError } from "../actors/host/expected-error.ts";
 import { buildProgram } from "./program.ts";
+import { UsageError } from "./usage-error.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -8,7 +9,8 @@ const EXIT_USAGE = 2;
 const program = buildProgram({
   up: async (options) => {
     const [{ up }, { readSettings }] = await Promise.all([import("./up.ts"), import("./settings.ts")]);
-    process.exit(await up(options, readSettings()));
+    const childCommand = [process.execPath, import.meta.path, "actor"];
+    process.exit(await up(options, { settings: readSettings(), output: process.stderr, childCommand }));
   },
   test: async (options) => {
     const { check } = await import("./check.ts");
@@ -24,7 +26,7 @@ const program = buildProgram({
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   process.stderr.write(`flowmesh: ${describeError(error)}\n`);
-  return EXIT_FAILED;
+  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILED;
 }
 
 for (const command of [program, ...program.commands]) command.exitOverride();

@@ -1,4 +1,5 @@
 import type { ChildContext } from "../actors/host/child-entry.ts";
+import type { CostTable } from "../models/stage-engine.ts";
 import type { Numerics, StageSpec } from "../models/stage-spec.ts";
 
 /**
@@ -17,7 +18,17 @@ export interface StageRole extends MeshMember {
   readonly stage: StageSpec;
   /** Folder of the compiled stage. */
   readonly folder: string;
+  readonly modelPath: string;
   readonly threads: number;
+  /** Memory for keys and values of all sessions, bytes. */
+  readonly kvBudgetBytes: number;
+  /** Milliseconds by segment size of a slower device to act like, for measurements. */
+  readonly pace?: CostTable;
+}
+
+/** What a stage says when it is ready. */
+export interface StagePayload {
+  readonly costs: CostTable;
 }
 
 export interface DrafterRole extends MeshMember {
@@ -36,6 +47,10 @@ export interface TreeRole extends MeshMember {
   readonly policy: PolicyName;
   readonly preset: PresetName;
   readonly hasDrafter: boolean;
+  /** Of the slowest stage. */
+  readonly costs: CostTable;
+  /** How much of a segment's fixed cost counts when segments are sized; see fitFlowspec. */
+  readonly share: number;
 }
 
 export interface GatewayRole extends MeshMember {
@@ -64,6 +79,8 @@ export const NUMERICS: readonly Numerics[] = ["fast", "precise"];
 
 export interface RunningRole {
   stop(): Promise<void>;
+  /** Told to the host with the ready message; plain JSON. */
+  readonly payload?: unknown;
 }
 
 /** Resolves when the role does its work: its actors have subscribed and its weights are loaded. */

@@ -18,6 +18,8 @@ export interface GenerationResult {
   readonly finishReason: "stop" | "length";
   /** Tokens up to the one that ended the answer, included: the same however commits group them. */
   readonly completionTokens: number;
+  /** Commits heard. */
+  readonly commits: number;
   /** Absent when the mesh did not tell them in time. */
   readonly stats: SessionStats | undefined;
 }
@@ -46,9 +48,11 @@ export class Generation {
   readonly #decoder: TokenDecoder;
   readonly #cut: StopCut;
   readonly #endTokens: ReadonlySet<number>;
-  readonly #onAbort = (): void => this.cancel("the client left");
+  readonly #onAbort = (): void => this.leave("the client left");
   #completionTokens = 0;
+  #commits = 0;
   #ended = false;
+  #clientGone = false;
 
   constructor(gateway: Gateway, session: Session, options: GenerationOptions) {
     this.#gateway = gateway;
@@ -62,7 +66,9 @@ export class Generation {
     else this.#signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  cancel(reason: string): void {
+  /** Nobody waits for this answer any more: `run` ends soon, with an error that is for nobody. */
+  leave(reason: string): void {
+    this.#clientGone = true;
     this.#session.cancel(reason);
   }
 
@@ -75,6 +81,7 @@ export class Generation {
     let stats: SessionStats | undefined;
     try {
       for await (const commit of this.#session.commits) {
+        this.#commits++;
         this.#meter.commit(commit.tokens.length, this.#gateway.clock.now());
         const text = this.#read(commit.tokens);
         if (text !== "") await show(text);
@@ -84,14 +91,19 @@ export class Generation {
         const tail = this.#cut.push(this.#decoder.flush()) + this.#cut.end();
         if (tail !== "") await show(tail);
       }
-      if (this.#cut.found) this.cancel("stop string");
+      if (this.#cut.found) this.#session.cancel("stop string");
       const end = await this.#end();
       stats = end?.stats;
       outcome = this.#cut.found ? "stop" : (end?.reason ?? "cancelled");
-      return { finishReason: this.#finishReason(end), completionTokens: this.#completionTokens, stats };
+      return {
+        finishReason: this.#finishReason(end),
+        completionTokens: this.#completionTokens,
+        commits: this.#commits,
+        stats,
+      };
     } catch (error) {
-      if (this.#signal.aborted) outcome = "cancelled";
-      this.cancel("the answer could not be given");
+      if (this.#clientGone) outcome = "cancelled";
+      this.#session.cancel("the answer could not be given");
       throw error;
     } finally {
       this.#signal.removeEventListener("abort", this.#onAbort);
@@ -113,7 +125,7 @@ export class Generation {
 
   /** How the session ended; undefined when it was cancelled here and the mesh is slow to confirm. */
   async #end(): Promise<SessionEnd | undefined> {
-    if (!this.#cut.found && !this.#signal.aborted) return await this.#session.ended;
+    if (!this.#cut.found && !this.#clientGone) return await this.#session.ended;
     let stopTimer = (): void => {};
     const timeout = new Promise<undefined>((resolve) => {
       stopTimer = this.#gateway.clock.setTimer(END_WAIT_MS, () => resolve(undefined));
@@ -126,7 +138,7 @@ export class Generation {
   }
 
   #finishReason(end: SessionEnd | undefined): "stop" | "length" {
-    if (this.#signal.aborted) throw clientGone();
+    if (this.#clientGone) throw clientGone();
     if (this.#cut.found || end === undefined) return "stop";
     if (end.reason === "stop" || end.reason === "length") return end.reason;
     if (end.reason === "error") throw new SessionError("failed", end.message ?? "the generation failed");

@@ -59,7 +59,7 @@ function streamed(c: Context<GatewayEnv>, gateway: Gateway, reply: Reply, envelo
   const { generation, params, shape } = reply;
   return eventStream(c, {
     clock: gateway.clock,
-    onGone: (reason) => generation.cancel(reason),
+    onGone: (reason) => generation.leave(reason),
     async produce(send) {
       const unknownUsage = params.includeUsage ? { usage: null } : {};
       const sendChunk = (fields: Fields): Promise<void> =>
@@ -103,14 +103,14 @@ function usage(reply: Reply, result: GenerationResult): Fields {
 
 /**
  * The `flowmesh` object beside `usage`: the seed that gives this answer again, and how speculation went.
- * The four counts are absent when the mesh did not tell them in time after a stop string.
+ * The mesh's own three counts are absent when it did not tell them in time after a stop string.
  */
 function extension(reply: Reply, result: GenerationResult): Fields {
   const { stats } = result;
   return {
     seed: reply.request.sampling.seed,
+    commits: result.commits,
     ...(stats && {
-      commits: stats.commits,
       draft_tokens: stats.draftTokens,
       accepted_tokens: stats.acceptedTokens,
       segments: stats.segments,

@@ -20,12 +20,9 @@ export class KvBudgetError extends Error {
   }
 }
 
-/** Keys are fp32. Values are fp64, the type that attention sums in, so that no step has to convert them. */
-const BYTES_PER_PAIR = Float32Array.BYTES_PER_ELEMENT + Float64Array.BYTES_PER_ELEMENT;
-
 /** Bytes of one node's keys and values in all layers. */
 export const kvBytesPerRow = ({ layers, kvHeads, headDim }: KvShape): number =>
-  layers * kvHeads * headDim * BYTES_PER_PAIR;
+  2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
 
 /**
  * Keys and values of one session at one stage: per layer [1, kvHeads, capacity, headDim]. The arrays are
@@ -34,13 +31,13 @@ export const kvBytesPerRow = ({ layers, kvHeads, headDim }: KvShape): number =>
 export class KvCache {
   readonly #shape: KvShape;
   #keys: Float32Array[];
-  #values: Float64Array[];
+  #values: Float32Array[];
   #capacity = 0;
 
   constructor(shape: KvShape) {
     this.#shape = shape;
     this.#keys = Array.from({ length: shape.layers }, () => new Float32Array(0));
-    this.#values = Array.from({ length: shape.layers }, () => new Float64Array(0));
+    this.#values = Array.from({ length: shape.layers }, () => new Float32Array(0));
   }
 
   get allocatedBytes(): number {
@@ -57,7 +54,7 @@ export class KvCache {
     return this.#keys;
   }
 
-  get values(): readonly Float64Array[] {
+  get values(): readonly Float32Array[] {
     return this.#values;
   }
 
@@ -69,7 +66,7 @@ export class KvCache {
     const from = this.#capacity * headDim;
     const to = rows * headDim;
     this.#keys = this.#keys.map((old) => spread(old, new Float32Array(size), from, to));
-    this.#values = this.#values.map((old) => spread(old, new Float64Array(size), from, to));
+    this.#values = this.#values.map((old) => spread(old, new Float32Array(size), from, to));
     this.#capacity = rows;
   }
 
@@ -96,7 +93,7 @@ export class KvCache {
 }
 
 /** Copies each head's block of `from` elements to the start of its block of `to` elements. */
-function spread<A extends Float32Array | Float64Array>(old: A, grown: A, from: number, to: number): A {
+function spread(old: Float32Array, grown: Float32Array, from: number, to: number): Float32Array {
   for (let source = 0, target = 0; source < old.length; source += from, target += to) {
     grown.set(old.subarray(source, source + from), target);
   }

@@ -48,7 +48,10 @@ export function createModelText(file: ModelFile): ModelText {
       const tokens = tokenizer.encode(text, { special: true });
       const bos = tokenizer.bosToken;
       if (!tokenizer.addsBos || bos === undefined || tokens[0] === bos) return tokens;
-      return Uint32Array.of(bos, ...tokens);
+      const withBos = new Uint32Array(tokens.length + 1);
+      withBos[0] = bos;
+      withBos.set(tokens, 1);
+      return withBos;
     },
     decoder: () => new TokenTextDecoder(tokenizer, { hide: tokenizer.specialTokens.values() }),
     endTokens: tokenizer.eosTokens,

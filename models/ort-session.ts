@@ -60,10 +60,6 @@ function floats(name: string, tensor: Tensor | undefined): Float32Array {
 export const floatTensor = (data: Float32Array, dims: readonly number[]): Tensor =>
   new Tensor("float32", data, dims);
 
-/** Like `floatTensor`, for fp64. */
-export const doubleTensor = (data: Float64Array, dims: readonly number[]): Tensor =>
-  new Tensor("float64", data, dims);
-
 /** A copy of small unsigned integers (token ids, indices) as int64. */
 export const int64Tensor = (values: Uint32Array): Tensor =>
   new Tensor("int64", BigInt64Array.from(values, BigInt), [values.length]);

@@ -1,14 +1,7 @@
 import { join } from "node:path";
 import type { Admission } from "../decoding/live-rows.ts";
 import { KvCache, type KvShape, kvBytesPerRow } from "./kv-cache.ts";
-import {
-  doubleTensor,
-  type Feeds,
-  floatTensor,
-  int64Tensor,
-  OrtSession,
-  type SessionOptions,
-} from "./ort-session.ts";
+import { type Feeds, floatTensor, int64Tensor, OrtSession, type SessionOptions } from "./ort-session.ts";
 import { Rotary } from "./rotary.ts";
 import { readManifest, type StageManifest } from "./stage-manifest.ts";
 import type { StageForward, StageMath, StageOutputs } from "./stage-math.ts";
@@ -103,7 +96,7 @@ export class OrtStageMath implements StageMath<KvCache> {
     const dims = [1, this.#shape.kvHeads, cache.capacity, this.#shape.headDim];
     const feeds = Object.fromEntries([
       ...cache.keys.map((keys, layer) => [`past_k_${layer}`, floatTensor(keys, dims)] as const),
-      ...cache.values.map((values, layer) => [`past_v_${layer}`, doubleTensor(values, dims)] as const),
+      ...cache.values.map((values, layer) => [`past_v_${layer}`, floatTensor(values, dims)] as const),
     ]);
     this.#cacheFeeds.set(cache, { capacity: cache.capacity, feeds });
     return feeds;

@@ -1,7 +1,7 @@
 import { ModelFileError } from "./errors.ts";
 
 /** A normalizer or pre-tokenizer object of a Hugging Face tokenizer.json. */
-export type TextStep = Readonly<Record<string, unknown>> & { readonly type: string };
+type TextStep = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** How text is cut into words before BPE, in the terms of a Hugging Face tokenizer.json. */
 export interface PreTokenization {

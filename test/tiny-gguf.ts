@@ -1,9 +1,9 @@
 import type { DequantizableType } from "../models/gguf/dequantize.ts";
-import { type GgufSource, ggufBytes, type TensorSource, type TypedValue } from "./models/gguf/gguf-bytes.ts";
+import { ggufBytes, type TensorSource, type TypedValue } from "./models/gguf/gguf-bytes.ts";
 import { type Random, randomTensorBytes, seededRandom } from "./models/gguf/random-tensor.ts";
 
 /** Types by class of tensor; norms and rope factors are always F32. */
-export interface TinyTypes {
+interface TinyTypes {
   readonly embedding: DequantizableType;
   /** LM head; used when the embeddings are not tied. */
   readonly output: DequantizableType;
@@ -47,20 +47,16 @@ const CHAT_TEMPLATE =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-export const MIN_TINY_VOCAB = CONTROL_TOKENS.length + 256;
+const MIN_TINY_VOCAB = CONTROL_TOKENS.length + 256;
 
 /**
  * Writes a random model of the llama architecture with a byte-level BPE tokenizer: the same file for the
  * same options. It speaks gibberish, but every part of it is there.
  */
 export async function writeTinyGguf(path: string, options: Partial<TinyGgufOptions> = {}): Promise<void> {
-  await Bun.write(path, ggufBytes(tinyGgufSource(options)));
-}
-
-/** What `writeTinyGguf` writes, for tests that spoil some part of it first. */
-export function tinyGgufSource(options: Partial<TinyGgufOptions> = {}): GgufSource {
   const full = { ...DEFAULTS, ...options };
-  return { metadata: [...modelMetadata(full), ...tokenizerMetadata(full.vocab)], tensors: tensorsOf(full) };
+  const metadata = [...modelMetadata(full), ...tokenizerMetadata(full.vocab)];
+  await Bun.write(path, ggufBytes({ metadata, tensors: tensorsOf(full) }));
 }
 
 function modelMetadata(options: TinyGgufOptions): [string, TypedValue][] {

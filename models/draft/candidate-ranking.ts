@@ -10,6 +10,8 @@ export interface Coupling {
 
 /** Mean of the standard Gumbel distribution: the noise of tokens that nobody named. */
 const GUMBEL_MEAN = 0.577_215_664_9;
+/** Least mass of the tokens that nobody named: a draft vocabulary is a part of the target's. */
+const UNNAMED_MIN = 0.15;
 
 /**
  * The `topK` best of `children`, best first (lower token id on ties).
@@ -36,7 +38,7 @@ function coupled(children: readonly Child[], sharpness: number, { noise, positio
     named += Math.exp(logProb);
     return sharpness * (logProb + noise.gumbel(position, token));
   });
-  const rest = Math.max(1 - named, Number.MIN_VALUE);
+  const rest = Math.max(1 - named, UNNAMED_MIN);
   sums.push(sharpness * (Math.log(rest) + GUMBEL_MEAN));
   const max = Math.max(...sums);
   const logTotal = max + Math.log(sums.reduce((total, sum) => total + Math.exp(sum - max), 0));

@@ -191,18 +191,12 @@ interface Matrix {
 /** x times the transposed matrix, with weights of 8 bits. */
 function product({ builder }: HeadGraphParts, x: Value, { name, values, rows }: Matrix): Value {
   const columns = values.length / rows;
-  const mode = process.env.DRAFTMODE ?? "";
-  if (mode.includes("f") && name !== "draft_head") {
-    builder.initializer(`${name}.f`, { type: "float32", dims: [rows, columns] }, bytesOf(values));
-    return builder.node("FusedMatMul", [x, `${name}.f`], { contrib: true, attributes: { transB: 1 } });
-  }
-  const lvl = mode.includes("1") && (name !== "draft_head" || mode.includes("h")) ? 1 : 4;
   const blocks = columns / QUANT_BLOCK;
   const { codes, scales } = quantiseRows(values);
   builder.initializer(`${name}.codes`, { type: "uint8", dims: [rows, blocks, QUANT_BLOCK] }, codes);
   builder.initializer(`${name}.scales`, { type: "float32", dims: [rows * blocks] }, bytesOf(scales));
   return builder.node("MatMulNBits", [x, `${name}.codes`, `${name}.scales`], {
     contrib: true,
-    attributes: { K: columns, N: rows, bits: 8, block_size: QUANT_BLOCK, accuracy_level: lvl },
+    attributes: { K: columns, N: rows, bits: 8, block_size: QUANT_BLOCK, accuracy_level: ACCURACY_LEVEL },
   });
 }

@@ -1,4 +1,4 @@
-export interface ForeignFormat {
+interface ForeignFormat {
   readonly name: string;
   readonly remedy: string;
 }

@@ -1,7 +1,7 @@
 import type { ByteCursor } from "./byte-cursor.ts";
 import { blockLayout, type GgufType, tensorTypeFromId } from "./tensor-type.ts";
 
-export type GgufScalar = number | bigint | boolean | string;
+type GgufScalar = number | bigint | boolean | string;
 /** 64-bit integers are numbers where exact, else bigints. */
 export type GgufValue = GgufScalar | readonly GgufValue[];
 

@@ -1,5 +1,5 @@
 /** Storage of one tensor type: `elements` values take `bytes` bytes. */
-export interface BlockLayout {
+interface BlockLayout {
   readonly elements: number;
   readonly bytes: number;
 }

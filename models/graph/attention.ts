@@ -1,5 +1,6 @@
 import type { LlamaConfig } from "../gguf/llama-config.ts";
 import type { Value } from "../onnx/graph-builder.ts";
+import { ElementType } from "../onnx/schema.ts";
 import { linear } from "./linear.ts";
 import type { GraphParts } from "./stage-graph.ts";
 
@@ -15,16 +16,15 @@ export interface AttentionInputs {
 }
 
 export interface LayerCache {
-  /** [1, kvHeads, rows, headDim] fp32 */
+  /** Both [1, kvHeads, rows, headDim]. */
   readonly keys: Value;
-  /** [1, kvHeads, rows, headDim] fp64 */
   readonly values: Value;
 }
 
 export interface AttentionResult {
   /** [n, hidden] */
   readonly output: Value;
-  /** [1, kvHeads, n, headDim] fp32 rows for the cache. */
+  /** Both [1, kvHeads, n, headDim]: rows for the cache. */
   readonly keys: Value;
   readonly values: Value;
 }
@@ -56,19 +56,17 @@ export async function attention(
     ),
     inputs.mask,
   ]);
-  const max = builder.node("ReduceMax", [scores, builder.ints(3)]);
-  const weights = onGrid(parts, builder.node("Exp", [builder.node("Sub", [scores, max])]), WEIGHT_GRID);
-  const wide = toDouble(parts, weights);
-  const [pastWeights, newWeights] = builder.nodes("Split", [wide, inputs.partLengths], 2, {
+  const weights = exponentials(parts, scores);
+  const [pastWeights, newWeights] = builder.nodes("Split", [weights, inputs.partLengths], 2, {
     attributes: { axis: 3 },
   });
   const sum = builder.node("Add", [
-    builder.node("MatMul", [pastWeights!, inputs.values]),
-    builder.node("MatMul", [newWeights!, toDouble(parts, values)]),
+    builder.node("MatMul", [pastWeights!, cast(parts, inputs.values, "float64")]),
+    builder.node("MatMul", [newWeights!, cast(parts, values, "float64")]),
   ]);
-  const mean = builder.node("Div", [sum, builder.node("ReduceSum", [wide, builder.ints(3)])]);
+  const mean = builder.node("Div", [sum, builder.node("ReduceSum", [weights, builder.ints(3)])]);
   const heads = builder.node("Reshape", [
-    builder.node("Cast", [mean], { attributes: { to: 1 } }),
+    cast(parts, mean, "float32"),
     builder.ints(1, config.heads, -1, config.headDim),
   ]);
   const rows = builder.node("Reshape", [
@@ -81,10 +79,19 @@ export async function attention(
   return { output, keys, values };
 }
 
-/** Adding and subtracting it rounds |e| ≤ 2 to multiples of 2^-22. */
-const WEIGHT_GRID = 2;
-/** The same for values: multiples of 2^-15 for |v| < 64. */
+/** The largest weight of a row is 2 to this power, and weights are whole numbers. */
+const WEIGHT_BITS = 22;
+/** Adding and subtracting it rounds |v| < 64 to multiples of 2^-16. */
 const VALUE_GRID = 192;
+
+/** exp(scores) up to a factor that is the same for a whole row, as whole numbers in double. */
+function exponentials(parts: GraphParts, scores: Value): Value {
+  const { builder } = parts;
+  const max = builder.node("ReduceMax", [scores, builder.ints(3)]);
+  const origin = builder.node("Sub", [max, builder.scalar("float32", WEIGHT_BITS * Math.LN2)]);
+  const exponentials = builder.node("Exp", [builder.node("Sub", [scores, origin])]);
+  return cast(parts, cast(parts, exponentials, "int32"), "float64");
+}
 
 const onGrid = ({ builder }: GraphParts, x: Value, grid: number): Value =>
   builder.node("Sub", [
@@ -92,8 +99,8 @@ const onGrid = ({ builder }: GraphParts, x: Value, grid: number): Value =>
     builder.scalar("float32", grid),
   ]);
 
-const toDouble = ({ builder }: GraphParts, x: Value): Value =>
-  builder.node("Cast", [x], { attributes: { to: 11 } });
+const cast = ({ builder }: GraphParts, x: Value, type: ElementType): Value =>
+  builder.node("Cast", [x], { attributes: { to: ElementType[type] } });
 
 /** Rotated queries [1, kvHeads, group · n, headDim], rotated keys and values [1, kvHeads, n, headDim]. */
 async function projections(parts: GraphParts, layer: number, x: Value, inputs: AttentionInputs) {

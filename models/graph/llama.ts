@@ -11,7 +11,7 @@ import type { GraphParts } from "./stage-graph.ts";
  *
  * Inputs, for n nodes and a cache of `rows` rows: `tokens` [n] int64 at the first stage, else `residual`
  * [n, hidden]; `cos` and `sin` [n, headDim / 2]; `past_mask` [n, rows] and `new_mask` [n, n], added to the
- * scores; `past_k_i` (fp32) and `past_v_i` (fp64) [1, kvHeads, rows, headDim] for the i-th layer of the stage.
+ * scores; `past_k_i` and `past_v_i` [1, kvHeads, rows, headDim] for the i-th layer of the stage.
  * Outputs: `hidden` [n, hidden]; `kv_new` [2 · layers, kvHeads, n, headDim], keys and values by turns; and
  * `tap_L` [n, hidden] for each tap.
  */
@@ -68,6 +68,6 @@ function cacheInputs({ builder, config }: GraphParts, index: number) {
   const dims = [1, config.kvHeads, "rows", config.headDim];
   return {
     keys: builder.input(`past_k_${index}`, "float32", dims),
-    values: builder.input(`past_v_${index}`, "float64", dims),
+    values: builder.input(`past_v_${index}`, "float32", dims),
   };
 }

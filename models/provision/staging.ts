@@ -21,13 +21,15 @@ export async function stage<T extends { readonly path: string }>(
   try {
     await mkdir(folder, { recursive: true });
     await removeAbandoned(folder);
-    const made = await make(staging);
-    await rename(made.path, target);
-    return made;
+    try {
+      const made = await make(staging);
+      await rename(made.path, target);
+      return made;
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
   } catch (error) {
     throw explainDiskError(error, folder);
-  } finally {
-    await rm(staging, { recursive: true, force: true });
   }
 }
 

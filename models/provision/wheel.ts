@@ -12,7 +12,7 @@ export interface WheelMember {
   readonly member: string;
 }
 
-export interface WheelFetch {
+interface WheelFetch {
   /** For progress and messages. */
   readonly what: string;
   /** A folder to work in, made here and left to the caller to remove. */

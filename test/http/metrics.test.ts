@@ -117,7 +117,7 @@ describe("GET /metrics", () => {
     clock.advance(1000);
     const completion = await settled;
     expect(completion.choices[0]?.message.content).toBe("a");
-    expect(completion).toHaveProperty("flowmesh", { seed: 5 });
+    expect(completion).toHaveProperty("flowmesh", { seed: 5, commits: 1 });
     expect((await samples(gateway)).get("flowmesh_sessions_active")).toBe(0);
   });
 });

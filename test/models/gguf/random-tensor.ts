@@ -60,7 +60,7 @@ const BLOCK_WRITERS: Readonly<Record<DequantizableType, BlockWriter>> = {
   },
 };
 
-export interface RandomTensor {
+interface RandomTensor {
   readonly type: DequantizableType;
   readonly shape: readonly number[];
   /** Standard deviation, roughly. */
