@@ -196,7 +196,7 @@ class ClientSession implements Session {
   /** The end is only taken once all tokens that it counts are here. */
   #ending(end: EndMessage): void {
     this.#endHeard = end;
-    if (end.stats.completionTokens > this.#received) {
+    if (end.reason !== "error" && end.stats.completionTokens > this.#received) {
       this.#fetchJournal();
       return;
     }

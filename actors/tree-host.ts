@@ -3,6 +3,7 @@ import type { Policy } from "../decoding/policies/policy.ts";
 import { ANY, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
 import {
+  type EndMessage,
   encodeJson,
   MessageError,
   type OpenMessage,
@@ -12,6 +13,7 @@ import {
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition, ActorRef } from "./runtime/actor.ts";
 import { spawn } from "./runtime/spawn.ts";
+import { DEFAULT_SUPERVISION } from "./runtime/supervision.ts";
 import { treeManagerActor } from "./tree-manager.ts";
 
 export interface TreeHostOptions {
@@ -26,8 +28,10 @@ export interface TreeHostOptions {
   readonly policies: ReadonlyMap<string, () => Policy>;
 }
 
-/** Sessions at once; the next one is told to come back later. */
-const SESSIONS_MAX = 64;
+/** Sessions at once, those that have just ended included; the next one is told to come back later. */
+const SESSIONS_MAX = 256;
+/** A tree manager owns its session's tokens: starting it anew would begin the answer again. */
+const NO_RESTART = { ...DEFAULT_SUPERVISION, restartsMax: 0 };
 
 /** Starts a tree manager for each session that a gateway opens. */
 export function treeHostActor(options: TreeHostOptions): ActorDefinition {
@@ -91,14 +95,45 @@ class TreeHost implements Actor {
     const { mesh, epoch, stageCount, hasDrafter, chunkNodes } = this.#options;
     const { transport, clock, log } = this.#context;
     const onEnd = () => {
-      const session = this.#sessions.get(sid);
-      this.#sessions.delete(sid);
-      session
-        ?.stop()
-        .catch((error: unknown) => log.write("error", "tree manager did not stop", { sid, error }));
+      this.#forget(sid).catch((error: unknown) =>
+        log.write("error", "tree manager did not stop", { sid, error }),
+      );
     };
     const manager = { mesh, epoch, sid, request, policy, stageCount, hasDrafter, chunkNodes, onEnd };
-    this.#sessions.set(sid, await spawn(treeManagerActor(manager), { transport, clock, log }));
+    const session = await spawn(treeManagerActor(manager), {
+      transport,
+      clock,
+      log,
+      supervision: NO_RESTART,
+    });
+    this.#sessions.set(sid, session);
+    session.ended.then((error) => error && this.#crashed(sid, request, error), onEnd);
+  }
+
+  /** Its journal is gone, so the session can't be replayed: it ends with an error, everywhere. */
+  #crashed(sid: string, request: OpenMessage, error: Error): void {
+    this.#sessions.delete(sid);
+    const { transport, log } = this.#context;
+    log.write("error", "a tree manager crashed", { sid, error: error.message });
+    const end: EndMessage = {
+      reason: "error",
+      message: "the session's tree manager crashed",
+      stats: {
+        promptTokens: request.prompt.length,
+        completionTokens: 0,
+        commits: 0,
+        draftTokens: 0,
+        acceptedTokens: 0,
+        segments: 0,
+      },
+    };
+    transport.publish(sessionSubject(this.#options.mesh, sid, "end"), encodeJson(end));
+  }
+
+  async #forget(sid: string): Promise<void> {
+    const session = this.#sessions.get(sid);
+    this.#sessions.delete(sid);
+    await session?.stop();
   }
 }
 

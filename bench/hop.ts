@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { encodeSegment, decodeSegment } from "../transport/frame.ts";
+import { decodeSegment, encodeSegment } from "../transport/frame.ts";
 import { stageSubject } from "../transport/subjects.ts";
 import type { Transport } from "../transport/transport.ts";
 import { quantile } from "./statistics.ts";
@@ -34,7 +34,8 @@ export async function measureHops(
   try {
     await echo.stdout.getReader().read();
     const costs: HopCost[] = [];
-    for (const nodes of options.sizes) costs.push(await measure(transport, { there, back, nodes, width: options.width }));
+    for (const nodes of options.sizes)
+      costs.push(await measure(transport, { there, back, nodes, width: options.width }));
     return costs;
   } finally {
     await echo.stdin.end();

@@ -2,7 +2,11 @@ import * as v from "valibot";
 
 const promptSchema = v.union([
   v.object({ id: v.optional(v.string()), kind: v.optional(v.string()), prompt: v.string() }),
-  v.object({ id: v.optional(v.string()), kind: v.optional(v.string()), turns: v.pipe(v.array(v.string()), v.minLength(1)) }),
+  v.object({
+    id: v.optional(v.string()),
+    kind: v.optional(v.string()),
+    turns: v.pipe(v.array(v.string()), v.minLength(1)),
+  }),
 ]);
 
 export interface BenchPrompt {

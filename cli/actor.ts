@@ -9,7 +9,7 @@ export async function runActorProcess(): Promise<void> {
 }
 
 /** Starts the role that `spec` names. */
-export function startRole(roles: RoleTable, spec: RoleSpec, context: ChildContext): Promise<RunningRole> {
+function startRole(roles: RoleTable, spec: RoleSpec, context: ChildContext): Promise<RunningRole> {
   switch (spec.role) {
     case "stage":
       return roles.stage(spec, context);

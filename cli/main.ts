@@ -12,6 +12,10 @@ const program = buildProgram({
     const childCommand = [process.execPath, import.meta.path, "actor"];
     process.exit(await up(options, { settings: readSettings(), output: process.stderr, childCommand }));
   },
+  chat: async (options) => {
+    const { chat } = await import("./chat-command.ts");
+    process.exit(await chat(options));
+  },
   test: async (options) => {
     const { check } = await import("./check.ts");
     process.exit(await check(options));

@@ -11,6 +11,17 @@ export function wholeNumber(least: number, greatest: number): (text: string) => 
   };
 }
 
+/** A decimal number within bounds, both included. */
+export function decimalNumber(least: number, greatest: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d*\.?\d+$/.test(text) || value < least || value > greatest) {
+      throw new InvalidArgumentError(`It must be a number from ${least} to ${greatest}.`);
+    }
+    return value;
+  };
+}
+
 /** Part of every subject, so it must be one lower-case NATS token. */
 export function meshName(text: string): string {
   if (!/^[a-z0-9][a-z0-9_-]{0,31}$/.test(text)) {

@@ -25,6 +25,8 @@ export interface PreparedDraft {
 export interface PreparedModel {
   readonly path: string;
   readonly id: string;
+  /** Tokens. */
+  readonly contextLength: number;
   readonly stages: readonly CompiledStage[];
   /** stages + 1 entries, from 0 to the layer count. */
   readonly bounds: readonly number[];
@@ -79,7 +81,15 @@ export async function prepareModel(options: ModelOptions, context: PrepareContex
     });
     const layers = bounds.slice(1).map((end, index) => `${bounds[index]}–${end - 1}`);
     progress.done(`layers ${layers.join(", ")} (${reused} of ${stages.length} were compiled before)`);
-    return { path: model.path, id: model.displayName, stages, bounds, ...(draft && { draft }) };
+    const { contextLength } = config;
+    return {
+      path: model.path,
+      id: model.displayName,
+      contextLength,
+      stages,
+      bounds,
+      ...(draft && { draft }),
+    };
   } finally {
     await gguf.close();
   }

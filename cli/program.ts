@@ -1,17 +1,20 @@
 import { Argument, Command, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
-import { choice, meshName, wholeNumber } from "./option-values.ts";
+import { choice, decimalNumber, meshName, wholeNumber } from "./option-values.ts";
 import { DRAFTERS, NUMERICS, POLICIES, PRESETS } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 
 const STAGES_MAX = 64;
 const THREADS_MAX = 256;
 const PORT_MAX = 65_535;
+const COUNT_MAX = 2 ** 31 - 1;
 
 /** What the command line can ask for; each command's code is only loaded when it runs. */
 export interface Commands {
   up(options: UpOptions): Promise<void>;
+  chat(options: ChatCommandOptions): Promise<void>;
   test(options: { readonly only?: string; readonly filters: readonly string[] }): Promise<void>;
   actor(): Promise<void>;
 }
@@ -25,6 +28,7 @@ export function buildProgram(commands: Commands): Command {
     .showHelpAfterError("(flowmesh --help shows what there is)")
     .showSuggestionAfterError();
   program.addCommand(upCommand(commands));
+  program.addCommand(chatCommand(commands));
   program.addCommand(testCommand(commands));
   program.addCommand(
     new Command("actor").action(() => commands.actor()),
@@ -37,11 +41,13 @@ Examples:
   $ flowmesh up                                    start four stages and the API on this machine
   $ flowmesh up --stages 2 --port 9000             two stages, another port
   $ flowmesh up --model ./model.gguf               a model file of your own
+  $ flowmesh chat "What is a pipeline?"            ask the running mesh
   $ flowmesh test --only unit                      check this copy of the code
 
 Environment:
-  FLOWMESH_HOME   where downloads and compiled models are kept
-  FLOWMESH_LOG    debug, info, warn (default) or error`,
+  FLOWMESH_HOME         where downloads and compiled models are kept
+  FLOWMESH_LOG          debug, info, warn (default) or error
+  FLOWMESH_LOG_FORMAT   text (default) or json`,
   );
   return program;
 }
@@ -74,6 +80,26 @@ Examples:
   $ flowmesh up --nats-port 4333 --mesh lab        fixed NATS port, subjects flow.lab.>`,
     )
     .action((options: UpOptions) => commands.up(options));
+}
+
+function chatCommand(commands: Commands): Command {
+  const number = (flags: string, text: string, parse: (text: string) => number) =>
+    new Option(flags, text).argParser(parse);
+  return new Command("chat")
+    .description("Talk with a mesh that is up.")
+    .addArgument(new Argument("[prompt]", "one question; without it, a conversation"))
+    .option("--url <url>", "where the mesh's API is", "http://127.0.0.1:8080")
+    .option("--model <name>", "model to ask (default: the one that is served)")
+    .addOption(choice("--policy <name>", "how tokens are decoded", POLICIES))
+    .addOption(number("--temperature <t>", "0 takes the likeliest token", decimalNumber(0, 2)))
+    .addOption(number("--top-p <p>", "sample from the likeliest tokens of this mass", decimalNumber(0, 1)))
+    .addOption(number("--top-k <n>", "sample from this many likeliest tokens", wholeNumber(1, COUNT_MAX)))
+    .addOption(number("--seed <n>", "the same seed gives the same answer", wholeNumber(0, COUNT_MAX)))
+    .addOption(number("--max-tokens <n>", "longest answer", wholeNumber(1, COUNT_MAX)))
+    .addHelpText("after", '\nExamples:\n  $ flowmesh chat\n  $ flowmesh chat --temperature 0 "Count to ten."')
+    .action((prompt: string | undefined, options: ChatCommandOptions) =>
+      commands.chat(prompt === undefined ? options : { ...options, prompt }),
+    );
 }
 
 function testCommand(commands: Commands): Command {

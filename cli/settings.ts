@@ -11,20 +11,32 @@ export interface Settings {
   readonly runs: string;
   /** Records of this level and above are shown. */
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
 }
+
+/** Lines for people, or one JSON object a line. */
+type LogFormat = "text" | "json";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+const LOG_FORMATS: readonly LogFormat[] = ["text", "json"];
 
 /** @throws {UsageError} for a variable that says something impossible. */
 export function readSettings(environment: Environment = process.env): Settings {
   const cache = defaultCacheRoot(environment);
-  const wanted = environment.FLOWMESH_LOG ?? "warn";
-  const logLevel = LOG_LEVELS.find((level) => level === wanted);
-  if (logLevel === undefined) {
-    const allowed = LOG_LEVELS.join(", ");
-    throw new UsageError(`environment variable FLOWMESH_LOG is '${wanted}'; it must be one of ${allowed}.`);
-  }
-  return { cache, runs: join(cache, "run"), logLevel };
+  return {
+    cache,
+    runs: join(cache, "run"),
+    logLevel: oneOf("FLOWMESH_LOG", environment.FLOWMESH_LOG ?? "warn", LOG_LEVELS),
+    logFormat: oneOf("FLOWMESH_LOG_FORMAT", environment.FLOWMESH_LOG_FORMAT ?? "text", LOG_FORMATS),
+  };
+}
+
+function oneOf<Value extends string>(variable: string, wanted: string, allowed: readonly Value[]): Value {
+  const value = allowed.find((candidate) => candidate === wanted);
+  if (value !== undefined) return value;
+  throw new UsageError(
+    `environment variable ${variable} is '${wanted}'; it must be one of ${allowed.join(", ")}.`,
+  );
 }

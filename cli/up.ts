@@ -5,11 +5,12 @@ import { type NatsAddress, NatsServerProcess } from "../actors/host/nats-server-
 import { isPortFree, requireFreePort } from "../actors/host/port-check.ts";
 import { Supervisor, type SupervisorEvent } from "../actors/host/supervisor.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
-import type { Log } from "../actors/runtime/log.ts";
+import { jsonLog, type Log, textLog } from "../actors/runtime/log.ts";
 import { provideNatsServer } from "../models/provision/nats-server.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import { announce, apiUrl } from "./announcement.ts";
 import { waitUntilServing } from "./api-health.ts";
+import { startBeacon } from "./mesh-beacon.ts";
 import { drafterChildren, gatewayChild, type MeshChild, stageChildren, treeChild } from "./mesh-children.ts";
 import { prepareModel } from "./prepared-model.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
@@ -17,7 +18,6 @@ import type { StagePayload } from "./role.ts";
 import { claimRunFolder } from "./run-folder.ts";
 import type { Settings } from "./settings.ts";
 import { listenForStop } from "./stop-signals.ts";
-import { TerminalLog } from "./terminal-log.ts";
 import type { UpOptions } from "./up-options.ts";
 
 /** What `up` runs in; a test gives its own. */
@@ -39,7 +39,8 @@ export async function up(options: UpOptions, environment: UpEnvironment): Promis
   const { settings, output } = environment;
   requireFreePorts(options);
   const progress = new Progress(output);
-  const log = new TerminalLog(settings.logLevel, (line) => progress.line(line));
+  const makeLog = settings.logFormat === "json" ? jsonLog : textLog;
+  const log = makeLog((line) => progress.line(line), { least: settings.logLevel });
   const supervisor = new Supervisor({ clock: systemClock, onEvent: (event) => logEvent(log, event) });
   const folder = await claimRunFolder(settings.runs, options.mesh);
   const stop = listenForStop((exitCode) => {
@@ -47,7 +48,16 @@ export async function up(options: UpOptions, environment: UpEnvironment): Promis
     rmSync(folder, { recursive: true, force: true });
     process.exit(exitCode);
   });
-  const mesh: Mesh = { options, environment, progress, log, supervisor, folder, signal: stop.signal };
+  const mesh: Mesh = {
+    options,
+    environment,
+    progress,
+    log,
+    supervisor,
+    folder,
+    signal: stop.signal,
+    stopFirst: [],
+  };
   try {
     await startMesh(mesh);
     const aborted = new Promise<undefined>((resolve) => {
@@ -62,6 +72,7 @@ export async function up(options: UpOptions, environment: UpEnvironment): Promis
     throw error;
   } finally {
     progress.line("stopping…");
+    for (const end of mesh.stopFirst) await end();
     await supervisor.stop();
     rmSync(folder, { recursive: true, force: true });
     stop.release();
@@ -77,6 +88,8 @@ interface Mesh {
   /** Lives as long as the mesh. */
   readonly folder: string;
   readonly signal: AbortSignal;
+  /** What runs in this process and needs the others. */
+  readonly stopFirst: (() => Promise<void>)[];
 }
 
 function requireFreePorts({ host, port, natsPort }: UpOptions): void {
@@ -87,7 +100,7 @@ function requireFreePorts({ host, port, natsPort }: UpOptions): void {
 }
 
 async function startMesh(mesh: Mesh): Promise<void> {
-  const { options, environment, progress, signal } = mesh;
+  const { options, environment, progress, supervisor, log, signal } = mesh;
   const natsUrl = await startNatsServer(mesh);
   const model = await prepareModel(options, { cache: environment.settings.cache, progress, signal });
   signal.throwIfAborted();
@@ -102,6 +115,8 @@ async function startMesh(mesh: Mesh): Promise<void> {
   }
   const others = [...drafterChildren(plan), treeChild(plan, costs), gatewayChild(plan)];
   await Promise.all(others.map((child) => startChild(mesh, child)));
+  const beacon = await startBeacon(plan, () => supervisor.missing, log);
+  mesh.stopFirst.push(() => beacon.stop());
   await waitUntilServing(apiUrl(options), signal);
   progress.done([...stages, ...others].map(({ name }) => name).join(", "));
   progress.line(announce(options, model, natsUrl));

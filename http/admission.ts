@@ -6,7 +6,7 @@ import { type PipelineStatus, SessionError, type SessionPort, type SessionReques
 export const DEFAULT_MAX_TOKENS = 2048;
 
 /** Name that a request may use for whatever model the mesh serves. */
-export const DEFAULT_MODEL = "default";
+const DEFAULT_MODEL = "default";
 
 const SEED_RANGE = 2 ** 53;
 

@@ -14,7 +14,7 @@ export interface Gateway {
 }
 
 /** What the HTTP server lends a request. */
-export interface ServerBindings {
+interface ServerBindings {
   /** Lifts the server's idle timeout from this request: an answer may take its time. Absent in tests. */
   readonly keepOpen?: () => void;
 }

@@ -4,7 +4,7 @@ import { asObject } from "./request-body.ts";
 import type { ChatMessage } from "./text-port.ts";
 import { rejectUnsupported } from "./unsupported.ts";
 
-export const MAX_STOP_STRINGS = 4;
+const MAX_STOP_STRINGS = 4;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));

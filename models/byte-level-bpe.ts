@@ -54,7 +54,8 @@ function librarySteps(words: PreTokenization, missing: readonly string[]): objec
   const steps = [...words.splits, { type: "ByteLevel", add_prefix_space: false, use_regex: false }];
   // Few vocabularies have every byte. The Rust library drops the others before it merges, so that their
   // neighbours can meet; the JavaScript one would drop them afterwards.
-  const drop = { type: "Replace", pattern: { Regex: `[${missing.join("")}]` }, content: "" };
+  const letters = missing.map((letter) => letter.replace(/[.*+?^${}()|[\]\\]/, "\\$&"));
+  const drop = { type: "Replace", pattern: { Regex: letters.join("|") }, content: "" };
   return {
     normalizer: words.normalizer,
     pre_tokenizer: { type: "Sequence", pretokenizers: missing.length > 0 ? [...steps, drop] : steps },

@@ -1,21 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { GgufFile } from "./gguf/gguf-file.ts";
-import { type LlamaConfig, readLlamaConfig } from "./gguf/llama-config.ts";
-import { buildHead } from "./graph/head.ts";
-import { buildStage } from "./graph/llama.ts";
-import { singleRowsAreStable } from "./graph/row-stability.ts";
-import type { GraphParts } from "./graph/stage-graph.ts";
-import { readVector } from "./graph/weight-tensor.ts";
-import { GraphBuilder } from "./onnx/graph-builder.ts";
-import { WeightsFile } from "./onnx/weights-file.ts";
-import { MANIFEST_FILE, readManifest, type StageManifest } from "./stage-manifest.ts";
+import { readLlamaConfig } from "./gguf/llama-config.ts";
+import type { ModelParts } from "./graph/stage-graph.ts";
+import { buildStageFiles, sha256, tapsInside } from "./stage-build.ts";
+import { readManifest, type StageManifest } from "./stage-manifest.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "./stage-spec.ts";
 
 /** Part of every cache key: raise it when the same model would give other files. */
-const COMPILER_VERSION = "1";
+const COMPILER_VERSION = "2";
 
 export interface CompileOptions {
   readonly specs: readonly StageSpec[];
@@ -49,7 +43,8 @@ export async function compileStages(gguf: GgufFile, options: CompileOptions): Pr
   for (const spec of options.specs) {
     const dir = join(options.cacheDir, stageKey(options.sourceHash, spec));
     const known = await verifiedManifest(dir);
-    const manifest = known ?? (await buildAside(gguf, config, { spec, dir, source: options.sourceHash }));
+    const model = { gguf, config, numerics: spec.numerics };
+    const manifest = known ?? (await buildAside(model, { spec, dir, source: options.sourceHash }));
     stages.push({ spec, dir, manifest });
     options.onProgress?.({
       done: stages.length,
@@ -69,16 +64,13 @@ function stageKey(sourceHash: string, spec: StageSpec): string {
     sourceHash,
     firstLayer,
     endLayer,
-    tapsOf(spec),
+    tapsInside(spec),
     numerics,
     ends,
   ]);
   const hash = createHash("sha256").update(identity).digest("hex").slice(0, 16);
   return `layers-${firstLayer}-${endLayer}-${numerics}${taps.length > 0 ? "-taps" : ""}-${hash}`;
 }
-
-const tapsOf = ({ taps, firstLayer, endLayer }: StageSpec): number[] =>
-  taps.filter((layer) => layer > firstLayer && layer <= endLayer).toSorted((a, b) => a - b);
 
 async function verifiedManifest(dir: string): Promise<StageManifest | undefined> {
   try {
@@ -100,86 +92,19 @@ interface StageTarget {
   readonly source: string;
 }
 
-async function buildAside(gguf: GgufFile, config: LlamaConfig, target: StageTarget): Promise<StageManifest> {
-  const aside = `${target.dir}.${randomUUID()}.partial`;
+async function buildAside(model: ModelParts, { spec, dir, source }: StageTarget): Promise<StageManifest> {
+  const aside = `${dir}.${randomUUID()}.partial`;
   await mkdir(aside, { recursive: true });
   try {
-    await buildFiles(gguf, config, target.spec, aside);
-    const manifest = await describe(gguf, config, target, aside);
-    await writeFile(join(aside, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
-    await rm(target.dir, { recursive: true, force: true });
-    await rename(aside, target.dir);
+    const manifest = await buildStageFiles(model, spec, aside, { compiler: COMPILER_VERSION, source });
+    await rm(dir, { recursive: true, force: true });
+    await rename(aside, dir);
     return manifest;
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
     // Another process may have put the same stage there in the meantime.
-    const other = await verifiedManifest(target.dir);
+    const other = await verifiedManifest(dir);
     if (other) return other;
     throw error;
   }
-}
-
-async function buildFiles(gguf: GgufFile, config: LlamaConfig, spec: StageSpec, dir: string): Promise<void> {
-  const { numerics } = spec;
-  await buildGraph(dir, "graph", (builder) => buildStage({ builder, gguf, config, numerics }, spec));
-  if (isLastStage(spec)) {
-    await buildGraph(dir, "head", (builder) => buildHead({ builder, gguf, config, numerics }));
-  }
-}
-
-async function buildGraph(
-  dir: string,
-  name: string,
-  build: (builder: GraphParts["builder"]) => Promise<void>,
-): Promise<void> {
-  const weightsName = name === "graph" ? "weights.bin" : `${name}-weights.bin`;
-  const weights = new WeightsFile(join(dir, weightsName), weightsName);
-  try {
-    const builder = new GraphBuilder(name, weights);
-    await build(builder);
-    await writeFile(join(dir, `${name}.onnx`), builder.build());
-  } finally {
-    weights.close();
-  }
-}
-
-async function describe(
-  gguf: GgufFile,
-  config: LlamaConfig,
-  { spec, source }: StageTarget,
-  dir: string,
-): Promise<StageManifest> {
-  const names = (await readdir(dir)).toSorted();
-  const files = await Promise.all(
-    names.map(async (name) => {
-      const path = join(dir, name);
-      return { name, bytes: (await stat(path)).size, sha256: await sha256(path) };
-    }),
-  );
-  const ropeFactors = config.ropeFactors && [...(await readVector(gguf, config.ropeFactors))];
-  return {
-    compiler: COMPILER_VERSION,
-    source,
-    firstLayer: spec.firstLayer,
-    endLayer: spec.endLayer,
-    taps: tapsOf(spec),
-    numerics: spec.numerics,
-    first: isFirstStage(spec),
-    last: isLastStage(spec),
-    hidden: config.hidden,
-    kvHeads: config.kvHeads,
-    headDim: config.headDim,
-    vocab: config.vocab,
-    contextLength: config.contextLength,
-    ropeBase: config.ropeBase,
-    ...(ropeFactors ? { ropeFactors } : {}),
-    minimumRows: singleRowsAreStable(gguf, spec) ? 1 : 2,
-    files,
-  };
-}
-
-async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  return hash.digest("hex");
 }

@@ -8,7 +8,13 @@ import type { StageEngine, StageResult, StageRun, TapRows } from "./stage-engine
 import type { RowCache, StageMath } from "./stage-math.ts";
 import { StageSession } from "./stage-session.ts";
 
-const NOTHING: StageResult = { nodes: EMPTY_NODES, hidden: new Float32Array(0), taps: [], computeMs: 0 };
+/** Made anew each time: whoever gets a result may move its arrays to another thread. */
+const nothing = (): StageResult => ({
+  nodes: EMPTY_NODES,
+  hidden: new Float32Array(0),
+  taps: [],
+  computeMs: 0,
+});
 
 /** A stage in the calling thread. */
 export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
@@ -65,11 +71,11 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
   async #run({ session: name, nodes, hidden, committed }: StageRun): Promise<StageResult> {
     const started = performance.now();
     const session = this.#sessionFor(name, nodes, committed);
-    if (!session || nodes.ids.length === 0) return NOTHING;
+    if (!session || nodes.ids.length === 0) return nothing();
     this.#refuseWrongWidth(nodes.ids.length, hidden);
     this.#refuseOverBudget(session, nodes.ids.length);
     const admission = session.admit(nodes, committed);
-    if (admission.nodes.ids.length === 0) return NOTHING;
+    if (admission.nodes.ids.length === 0) return nothing();
     this.#sessions.set(name, session);
     try {
       const liveHidden = hidden && selectRows(hidden, nodes, admission.nodes);

@@ -76,12 +76,14 @@ export class OrtStageMath implements StageMath<KvCache> {
 
   async logits(hiddenRow: Float32Array): Promise<Float32Array> {
     if (!this.#head) throw new Error("only the last stage has an LM head");
-    const { hidden, minimumRows, vocab } = this.#manifest;
+    const { hidden, minimumHeadRows, vocab } = this.#manifest;
     if (hiddenRow.length !== hidden) {
       throw new RangeError(`a hidden row has ${hidden} elements, not ${hiddenRow.length}`);
     }
-    const rows = extended(hiddenRow, minimumRows * hidden);
-    const outputs = await this.#head.run({ hidden: floatTensor(rows, [minimumRows, hidden]) }, ["logits"]);
+    const rows = extended(hiddenRow, minimumHeadRows * hidden);
+    const outputs = await this.#head.run({ hidden: floatTensor(rows, [minimumHeadRows, hidden]) }, [
+      "logits",
+    ]);
     return outputs.logits!.subarray(0, vocab);
   }
 

@@ -26,6 +26,7 @@ const schema = v.object({
   ropeFactors: v.optional(v.array(v.number())),
   /** Shorter runs are padded to this many rows, where a single row would take another kernel. */
   minimumRows: count,
+  minimumHeadRows: count,
   files: v.array(v.object({ name: v.string(), bytes: count, sha256: v.string() })),
 });
 

@@ -5,6 +5,7 @@ import {
   type Msg,
   type MsgHdrs,
   type NatsConnection,
+  NoRespondersError as NatsNoRespondersError,
   headers as newHeaders,
   RequestError,
   type Status,
@@ -188,7 +189,10 @@ class NatsTransport implements Transport {
       const drained = this.#connection.drain().catch((error: unknown) => {
         this.#log?.write("warn", "could not drain the connection", { error });
       });
-      await Promise.race([drained, Bun.sleep(CLOSE_WAIT_MS)]);
+      const { promise: timeout, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, CLOSE_WAIT_MS);
+      await Promise.race([drained, timeout]);
+      clearTimeout(timer);
     }
     await this.#connection.close();
     this.#setStatus("closed");
@@ -238,7 +242,7 @@ class NatsTransport implements Transport {
     if (error instanceof TimeoutError) return new RequestTimeoutError(subject, timeoutMs);
     // A request to many gives this cause unwrapped.
     const isNoResponders = error instanceof RequestError && error.isNoResponders();
-    if (isNoResponders || (error instanceof Error && error.name === "NoRespondersError")) {
+    if (isNoResponders || error instanceof NatsNoRespondersError) {
       return new NoRespondersError(subject);
     }
     const ended = this.#closing !== undefined || this.#connection.isClosed();

@@ -36,14 +36,15 @@ export interface Transport {
   readonly status: ConnectionStatus;
   /** Largest body in bytes that `publish` takes; a larger one throws PayloadTooLargeError. */
   readonly maxPayloadBytes: number;
-  /** Fire and forget. While disconnected the message is dropped and counted; after close it throws ClosedError. */
+  /** Fire and forget; `body` may be reused at once. While disconnected the message is dropped and counted; after close it throws ClosedError. */
   publish(subject: string, body: Uint8Array, headers?: Headers): void;
+  /** `onMessage` must not throw: what it throws is logged and goes no further. */
   subscribe(pattern: string, onMessage: (message: Message) => void, options?: SubscribeOptions): Subscription;
-  /** Rejects with NoRespondersError, RequestTimeoutError or ClosedError (transport/errors.ts). */
+  /** Rejects with NoRespondersError, RequestTimeoutError, DisconnectedError or ClosedError (transport/errors.ts). */
   request(subject: string, body: Uint8Array, options: RequestOptions): Promise<Message>;
-  /** Several answers to one request (service discovery): collects until `timeoutMs` has passed. */
+  /** Several answers to one request (service discovery): collects until `timeoutMs` has passed. None if nobody listens. */
   requestMany(subject: string, body: Uint8Array, options: RequestOptions): Promise<Message[]>;
-  /** Resolves when the server has read everything published so far. */
+  /** Resolves when the server has read everything published so far; rejects with DisconnectedError or ClosedError. */
   flush(): Promise<void>;
   onStatus(listener: (status: ConnectionStatus) => void): Subscription;
   /** Messages dropped while disconnected. */

@@ -24,8 +24,8 @@ export function runChild(start: ChildStart): void {
   followParent();
   const context: ChildContext = {
     log: {
-      write: (level, message, fields) =>
-        void send({ kind: "log", level, message, ...(fields && { fields }) }),
+      write: (level, message, fields = {}) =>
+        void send({ kind: "log", level, message, fields: withoutErrors(fields) }),
     },
     fail: (error) => void endWith(error),
   };
@@ -50,6 +50,14 @@ export function runChild(start: ChildStart): void {
     work.then(({ payload }) => send({ kind: "ready", payload: payload ?? null })).catch(endWith);
   });
   process.on("SIGTERM", () => void stop());
+}
+
+/** An Error would cross the channel as an empty object. */
+function withoutErrors(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, value instanceof Error ? describeError(value) : value]),
+  );
 }
 
 async function endWith(error: unknown): Promise<void> {

@@ -13,5 +13,5 @@ export type FromChild =
       readonly kind: "log";
       readonly level: LogLevel;
       readonly message: string;
-      readonly fields?: Readonly<Record<string, unknown>>;
+      readonly fields: Readonly<Record<string, unknown>>;
     };

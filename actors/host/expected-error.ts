@@ -11,7 +11,7 @@ const LANGUAGE_ERRORS = new Set([
  * True for an error of a named class: somebody foresaw it and wrote its message for a person, so a stack
  * would only be noise. The language's own errors are defects, and show where they come from.
  */
-export function isExpected(error: unknown): boolean {
+function isExpected(error: unknown): boolean {
   return error instanceof Error && !LANGUAGE_ERRORS.has(error.name);
 }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 /** Largest message that the server takes, in bytes: NATS's own default, which every frame stays below. */
-export const MAX_PAYLOAD_BYTES = 1024 * 1024;
+const MAX_PAYLOAD_BYTES = 1024 * 1024;
 
 export interface NatsServerConfig {
   readonly serverName: string;

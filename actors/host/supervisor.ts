@@ -78,6 +78,11 @@ export class Supervisor {
     return process.payload;
   }
 
+  /** Name of a process that should be running and is not; undefined when all are. */
+  get missing(): string | undefined {
+    return this.#watched.find(({ running }) => running === undefined)?.plan.name;
+  }
+
   /** Stops all, the last one first, each after the one before is gone. Starts under way are called off. */
   async stop(): Promise<void> {
     this.#stopping.abort();

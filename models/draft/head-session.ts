@@ -20,7 +20,7 @@ const CHILDREN_MAX = 64;
 /** Drafted nodes remembered below one root; beyond it they are computed again. */
 const DRAFTED_NODES_MAX = 512;
 /** Trust in the shared noise: it makes the answers of held-out prompts most likely. */
-const SHARPNESS = 0.85;
+const SHARPNESS = 0.8;
 
 /** The last verified position: the draft tree grows below its next token. */
 interface Tip {
@@ -72,11 +72,11 @@ export class HeadSession {
   }
 
   async extend({ position, nextTokens, taps }: DraftContext): Promise<void> {
-    const verified = this.#context.verified;
-    if (position > verified) {
+    const known = Math.min(this.#context.verified, (this.#text?.length ?? Number.POSITIVE_INFINITY) - 1);
+    if (position > known) {
       throw new DraftContextError(
         this.#name,
-        `rows from position ${position} leave a gap after ${verified} rows`,
+        `rows from position ${position} leave a gap after ${known} rows`,
       );
     }
     if (nextTokens.length === 0) return;

@@ -12,7 +12,16 @@ const SHARPNESS = 1;
 /** Drafts what followed the same tokens earlier in the prompt and the answer. Needs no model. */
 export class NgramDraftEngine implements DraftEngine {
   readonly taps: readonly number[] = [];
+  /** Resolves on `close`: there is nothing else that could end it. */
+  readonly ended: Promise<undefined>;
+  readonly #end: () => void;
   readonly #texts = new Map<string, SuffixText>();
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.ended = promise;
+    this.#end = () => resolve(undefined);
+  }
 
   async begin(session: string, tokens: Uint32Array): Promise<void> {
     const text = new SuffixText();
@@ -54,5 +63,6 @@ export class NgramDraftEngine implements DraftEngine {
 
   async close(): Promise<void> {
     this.#texts.clear();
+    this.#end();
   }
 }

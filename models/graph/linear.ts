@@ -1,11 +1,26 @@
 import { type DequantizableType, dequantize } from "../gguf/dequantize.ts";
 import type { Value } from "../onnx/graph-builder.ts";
+import type { Numerics } from "../stage-spec.ts";
 import { type BlockForm, blockForm, packRows } from "./block-weights.ts";
-import type { GraphParts } from "./stage-graph.ts";
+import type { GraphParts, ModelParts } from "./stage-graph.ts";
+import { twoTermProduct } from "./two-term-product.ts";
 import { weightTensor } from "./weight-tensor.ts";
 
 /** Accuracy levels of `MatMulNBits`: what the activations are rounded to before the product. */
-const ACCURACY_LEVEL = { fast: 4, precise: 1 } as const;
+const INT8_ACTIVATIONS = 4;
+const FLOAT_ACTIVATIONS = 1;
+
+const hasInt8Activations = (form: BlockForm, numerics: Numerics): boolean =>
+  numerics === "fast" || form.bits === 8;
+
+/**
+ * Whether the product gives one row alone the same bits as among others: with int8 activations it does,
+ * while fp32 products of a single row take another kernel with another order of summation.
+ */
+export function isStableForOneRow(parts: ModelParts, matrix: string): boolean {
+  const form = blockForm(weightTensor(parts.gguf, matrix).type);
+  return form !== undefined && hasInt8Activations(form, parts.numerics);
+}
 
 /** A weight matrix [rows, columns] of the model file. */
 export interface WeightMatrix {
@@ -113,16 +128,20 @@ async function quantisedProduct(
       if (packed.remainders) remainders?.append(bytesOf(packed.remainders));
     }
   }
-  const product = builder.node("MatMulNBits", [x, `${name}.codes`, `${name}.scales`], {
-    contrib: true,
-    attributes: {
-      K: columns,
-      N: rows,
-      bits,
-      block_size: blockSize,
-      accuracy_level: ACCURACY_LEVEL[numerics],
-    },
-  });
+  const multiply = (rows: Value): Value =>
+    builder.node("MatMulNBits", [rows, `${name}.codes`, `${name}.scales`], {
+      contrib: true,
+      attributes: {
+        K: columns,
+        N: group.rows,
+        bits,
+        block_size: blockSize,
+        accuracy_level: hasInt8Activations(form, numerics) ? INT8_ACTIVATIONS : FLOAT_ACTIVATIONS,
+      },
+    });
+  // onnxruntime has no fp32 kernel for 8 bits: it would dequantise all weights anew in each run.
+  const isTwoTerm = numerics === "precise" && bits === 8;
+  const product = isTwoTerm ? twoTermProduct(builder, x, blockSize, multiply) : multiply(x);
   if (!remainders) return product;
   return builder.node("Gemm", [group.sums.get(blockSize), `${name}.remainders`, product], {
     attributes: { transB: 1 },

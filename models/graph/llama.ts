@@ -2,9 +2,10 @@ import type { Value } from "../onnx/graph-builder.ts";
 import { isFirstStage, type StageSpec } from "../stage-spec.ts";
 import { type AttentionInputs, attention } from "./attention.ts";
 import { embedding } from "./embedding.ts";
+import { isStableForOneRow } from "./linear.ts";
 import { mlp } from "./mlp.ts";
 import { addAndNorm, normAlone } from "./norm.ts";
-import type { GraphParts } from "./stage-graph.ts";
+import type { GraphParts, ModelParts } from "./stage-graph.ts";
 
 /**
  * Builds one stage: layers [firstLayer, endLayer), with the embedding in front at the first stage.
@@ -41,6 +42,17 @@ export async function buildStage(parts: GraphParts, spec: StageSpec): Promise<vo
   const rows = builder.node("Concat", fresh, { attributes: { axis: 0 } });
   builder.output("kv_new", "float32", [2 * layers, config.kvHeads, "n", config.headDim], rows);
   for (const [layer, tap] of taps) builder.output(`tap_${layer}`, "float32", ["n", config.hidden], tap);
+}
+
+/** Fewest rows that the stage may be run with, for a row's bits not to depend on how many there are. */
+export function minimumStageRows(parts: ModelParts, spec: StageSpec): number {
+  for (let layer = spec.firstLayer; layer < spec.endLayer; layer++) {
+    for (const { name, shape } of parts.gguf.tensors.values()) {
+      const isMatrix = name.startsWith(`blk.${layer}.`) && shape.length === 2;
+      if (isMatrix && !isStableForOneRow(parts, name)) return 2;
+    }
+  }
+  return 1;
 }
 
 async function enterLayer(parts: GraphParts, layer: number, residual: Value, update: Value | undefined) {

@@ -101,6 +101,8 @@ describe("streaming chat completions", () => {
     const sessions = new ScriptedSessions((request) => ({ commits: [...next, request.stopTokens] }));
     let next: number[][] = [];
     await using gateway = new ServedGateway(sessions);
+    // Room for the longest text: some graphemes take dozens of bytes.
+    gateway.sessions.state = { ...gateway.sessions.state, contextLength: 10_000 };
     const grapheme = fc.string({ unit: "grapheme", maxLength: 24 });
     await fc.assert(
       fc.asyncProperty(
@@ -110,11 +112,10 @@ describe("streaming chat completions", () => {
           const tokens = bytes(text);
           next = sizes.map((size) => tokens.splice(0, size)).filter((commit) => commit.length > 0);
           if (tokens.length > 0) next.push(tokens);
-          const chunks = await chunksOf(gateway, { max_tokens: 300 });
+          const chunks = await chunksOf(gateway, {});
           const contents = chunks.slice(1, -1).map((chunk) => chunk.choices[0].delta.content);
           expect(contents.join("")).toBe(text);
           for (const content of contents) expect(content.isWellFormed()).toBe(true);
-          for (const content of contents) expect(content).not.toContain("\uFFFD");
         },
       ),
       { numRuns: 60 },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { SimulatedClock } from "../simulated-clock.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
-import { ManualClock } from "./manual-clock.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
 import { ServedGateway } from "./served-gateway.ts";
 
@@ -23,11 +23,11 @@ async function samples(gateway: ServedGateway): Promise<Map<string, number>> {
 
 describe("GET /metrics", () => {
   test("counts what happened", async () => {
-    const clock = new ManualClock();
+    const clock = new SimulatedClock();
     const sessions = new ScriptedSessions((request) => ({
       commits: [bytes("a"), bytes("bcd"), [...bytes("ef"), ...request.stopTokens]],
     }));
-    await using gateway = new ServedGateway(sessions, clock);
+    await using gateway = new ServedGateway(sessions, { clock });
     await gateway.client.chat.completions.create(question);
     await gateway.client.chat.completions.stream(question).finalContent();
     await gateway.client.completions.create({ model: "default", prompt: "12345", max_tokens: 2 });
@@ -67,27 +67,27 @@ describe("GET /metrics", () => {
   });
 
   test("times run from the request to the first commit, then from commit to commit", async () => {
-    const clock = new ManualClock();
+    const clock = new SimulatedClock();
     const sessions = new ScriptedSessions({ commits: [] });
     const open = sessions.open.bind(sessions);
     sessions.open = async (request) => {
-      clock.advance(300);
+      await clock.advance(300);
       const session = await open(request);
       return {
         id: session.id,
         ended: Promise.resolve({ reason: "stop", stats: sessions.last.stats }),
         cancel: () => {},
         commits: (async function* () {
-          clock.advance(200);
+          await clock.advance(200);
           yield { tokens: bytes("a") };
-          clock.advance(50);
+          await clock.advance(50);
           yield { tokens: bytes("b") };
-          clock.advance(10);
+          await clock.advance(10);
           yield { tokens: [END_TOKEN] };
         })(),
       };
     };
-    await using gateway = new ServedGateway(sessions, clock);
+    await using gateway = new ServedGateway(sessions, { clock });
     await gateway.client.chat.completions.create(question);
     const found = await samples(gateway);
     expect(found.get("flowmesh_time_to_first_token_seconds_sum")).toBeCloseTo(0.5);
@@ -105,16 +105,16 @@ describe("GET /metrics", () => {
   });
 
   test("a mesh that never confirms a cancellation holds the answer for a bounded time only", async () => {
-    const clock = new ManualClock();
+    const clock = new SimulatedClock();
     const sessions = new ScriptedSessions({ commits: [bytes("a.b")], end: "never" });
     sessions.confirmsCancel = false;
-    await using gateway = new ServedGateway(sessions, clock);
+    await using gateway = new ServedGateway(sessions, { clock });
     const answer = gateway.client.chat.completions.create({ ...question, seed: 5, stop: "." });
     const settled = Promise.resolve(answer);
     while (sessions.opened[0]?.cancelReasons.length !== 1)
       await new Promise((resolve) => setImmediate(resolve));
     while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
-    clock.advance(1000);
+    await clock.advance(1000);
     const completion = await settled;
     expect(completion.choices[0]?.message.content).toBe("a");
     expect(completion).toHaveProperty("flowmesh", { seed: 5, commits: 1 });

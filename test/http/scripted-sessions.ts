@@ -1,12 +1,11 @@
-import {
-  type PipelineStatus,
-  type Session,
-  type SessionCommit,
-  type SessionEnd,
-  SessionError,
-  type SessionPort,
-  type SessionRequest,
-  type SessionStats,
+import type {
+  PipelineStatus,
+  Session,
+  SessionCommit,
+  SessionEnd,
+  SessionPort,
+  SessionRequest,
+  SessionStats,
 } from "../../http/session-port.ts";
 
 /** Draft nodes that each commit of the double cost. */
@@ -31,8 +30,6 @@ export class ScriptedSessions implements SessionPort {
     numerics: "exact",
   };
   refusal: Error | undefined;
-  /** Resolves before a session opens; a test can make clients wait. */
-  admission: Promise<void> = Promise.resolve();
   /** False for a mesh that never confirms a cancellation. */
   confirmsCancel = true;
   readonly #script: (request: SessionRequest) => Script;
@@ -43,8 +40,6 @@ export class ScriptedSessions implements SessionPort {
 
   async open(request: SessionRequest): Promise<Session> {
     if (this.refusal) throw this.refusal;
-    await this.admission;
-    if (!this.state.ready) throw new SessionError("not_ready", "not ready");
     const session = new ScriptedSession(request, this.#script(request), this.confirmsCancel);
     this.opened.push(session);
     return session;

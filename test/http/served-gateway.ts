@@ -4,6 +4,7 @@ import type { Log, LogLevel } from "../../actors/runtime/log.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
 import { serveHttp } from "../../http/server.ts";
+import type { TextPort } from "../../http/text-port.ts";
 import { ByteText } from "./byte-text.ts";
 import { type Script, ScriptedSessions } from "./scripted-sessions.ts";
 
@@ -25,11 +26,14 @@ export class ServedGateway implements AsyncDisposable {
   readonly client: OpenAI;
   readonly #server;
 
-  constructor(script: Script | ScriptedSessions = { commits: [] }, clock: Clock = systemClock) {
+  constructor(
+    script: Script | ScriptedSessions = { commits: [] },
+    { clock = systemClock, text = new ByteText() }: { clock?: Clock; text?: TextPort } = {},
+  ) {
     this.sessions = script instanceof ScriptedSessions ? script : new ScriptedSessions(script);
     this.app = createApp({
       sessions: this.sessions,
-      text: new ByteText(),
+      text,
       metrics: this.metrics,
       clock,
       log: this.log,

@@ -1,13 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { KEEP_ALIVE_MS, STALLED_CLIENT_MS } from "../../http/event-stream.ts";
 import { ListenError, serveHttp } from "../../http/server.ts";
+import { SimulatedClock, settle } from "../simulated-clock.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
-import { ManualClock } from "./manual-clock.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
 import { ServedGateway } from "./served-gateway.ts";
 
 const streaming = { messages: [{ role: "user", content: "hi" }], stream: true };
-const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("serveHttp", () => {
   test("a port in use is named, with the remedy", async () => {
@@ -27,13 +26,17 @@ describe("serveHttp", () => {
 
   test("stop lets an answer under way finish and takes no other", async () => {
     const turn = Promise.withResolvers<void>();
-    const sessions = new ScriptedSessions({ commits: [[...bytes("done"), END_TOKEN]] });
-    sessions.admission = turn.promise;
+    const asked = Promise.withResolvers<void>();
+    const sessions = new ScriptedSessions(() => ({ commits: [[...bytes("done"), END_TOKEN]] }));
+    const open = sessions.open.bind(sessions);
+    sessions.open = async (request) => {
+      asked.resolve();
+      await turn.promise;
+      return open(request);
+    };
     const gateway = new ServedGateway(sessions);
     const answer = gateway.post("/v1/chat/completions", { ...streaming, stream: false });
-    const metric = () => gateway.metrics.registry.metrics();
-    expect(await metric()).toContain("flowmesh_sessions_active 0");
-    await fetch(`${gateway.url}/health`);
+    await asked.promise;
     const stopped = gateway[Symbol.asyncDispose]();
     turn.resolve();
     const body = await (await answer).json();
@@ -43,9 +46,29 @@ describe("serveHttp", () => {
   });
 });
 
+test("only a question that is being answered may keep its connection open without a byte", async () => {
+  await using gateway = new ServedGateway({ commits: [[END_TOKEN]] });
+  let kept = 0;
+  const send = (path: string, init: RequestInit = {}) =>
+    gateway.app.request(path, init, {
+      keepOpen: () => {
+        kept++;
+      },
+    });
+  const headers = { "content-type": "application/json" };
+  await send("/health");
+  await send("/v1/chat/completions", { method: "POST", headers, body: "{}" });
+  expect(kept).toBe(0);
+  for (const stream of [true, false]) {
+    const body = JSON.stringify({ ...streaming, stream });
+    await (await send("/v1/chat/completions", { method: "POST", headers, body })).text();
+  }
+  expect(kept).toBe(2);
+});
+
 describe("an event stream", () => {
   test("gets a comment each time the keep-alive interval passes, and none after its end", async () => {
-    const clock = new ManualClock();
+    const clock = new SimulatedClock();
     const release = Promise.withResolvers<void>();
     const sessions = new ScriptedSessions();
     const open = sessions.open.bind(sessions);
@@ -61,7 +84,7 @@ describe("an event stream", () => {
         })(),
       };
     };
-    await using gateway = new ServedGateway(sessions, clock);
+    await using gateway = new ServedGateway(sessions, { clock });
     const response = await gateway.post("/v1/chat/completions", streaming);
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
     if (!reader) throw new Error("no body");
@@ -70,9 +93,9 @@ describe("an event stream", () => {
       while (!wanted.test(text)) text += (await reader.read()).value ?? "";
     };
     await readUntil(/assistant/);
-    clock.advance(KEEP_ALIVE_MS);
+    await clock.advance(KEEP_ALIVE_MS);
     await readUntil(/: keep-alive\n\n$/);
-    clock.advance(KEEP_ALIVE_MS);
+    await clock.advance(KEEP_ALIVE_MS);
     await readUntil(/(: keep-alive\n\n){2}$/);
     release.resolve();
     await readUntil(/data: \[DONE\]\n\n$/);
@@ -82,9 +105,9 @@ describe("an event stream", () => {
   });
 
   test("is given up when its client reads nothing, and the session with it", async () => {
-    const clock = new ManualClock();
+    const clock = new SimulatedClock();
     const long = Array.from({ length: 300 }, () => bytes("x"));
-    await using gateway = new ServedGateway(new ScriptedSessions({ commits: long, end: "never" }), clock);
+    await using gateway = new ServedGateway(new ScriptedSessions({ commits: long, end: "never" }), { clock });
     // Without a socket between, nothing is read but what this test reads.
     const response = await gateway.app.fetch(
       new Request("http://gateway/v1/chat/completions", {
@@ -94,16 +117,16 @@ describe("an event stream", () => {
       }),
     );
     expect(response.status).toBe(200);
-    for (let turn = 0; turn < 50; turn++) await nextTurn();
+    for (let turn = 0; turn < 50; turn++) await settle();
     const session = gateway.sessions.last;
     expect(session.stats.commits).toBeLessThan(long.length);
-    clock.advance(STALLED_CLIENT_MS - KEEP_ALIVE_MS);
+    await clock.advance(STALLED_CLIENT_MS - KEEP_ALIVE_MS);
     expect(session.cancelReasons).toEqual([]);
-    clock.advance(2 * KEEP_ALIVE_MS);
+    await clock.advance(2 * KEEP_ALIVE_MS);
     await session.cancelled.promise;
     while (clock.pending > 0) {
-      clock.advance(1000);
-      await nextTurn();
+      await clock.advance(1000);
+      await settle();
     }
   });
 });

@@ -213,7 +213,7 @@ export function describeTransport(kind: string, connect: (name: string) => Promi
       test("are answered, with headers both ways", async () => {
         bob.subscribe("ask", (message) => {
           expect(message.expectsReply).toBe(true);
-          message.respond(bytes(`${text(message)}, ${message.headers["name"]}!`), { Code: "7" });
+          message.respond(bytes(`${text(message)}, ${message.headers.name}!`), { Code: "7" });
         });
         await quiet();
         const options = { timeoutMs: 5000, headers: { name: "world" } };

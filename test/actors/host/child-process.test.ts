@@ -46,7 +46,11 @@ describe("a child that works", () => {
     const actor = "stage-0";
     expect(log.records).toContainEqual({ level: "info", message: "a line on stdout", fields: { actor } });
     expect(log.records).toContainEqual({ level: "warn", message: "a line on stderr", fields: { actor } });
-    expect(log.records).toContainEqual({ level: "info", message: "a record", fields: { actor, answer: 42 } });
+    expect(log.records).toContainEqual({
+      level: "info",
+      message: "a record",
+      fields: { actor, answer: 42, error: "the weights are missing" },
+    });
   });
 });
 

@@ -32,7 +32,7 @@ const start: ChildStart = async (spec, context) => {
   if (behaviour === "never-ready") await forever;
   console.log("a line on stdout");
   console.error("a line on stderr");
-  context.log.write("info", "a record", { answer: 42 });
+  context.log.write("info", "a record", { answer: 42, error: new RefusedError() });
   if (behaviour === "crash-when-ready") setTimeout(() => process.exit(7), 50);
   if (behaviour === "fail-when-ready") setTimeout(() => context.fail(new RefusedError()), 50);
   return {

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ModelFileError } from "../../../models/errors.ts";
+import type { GgufValue } from "../../../models/gguf/header.ts";
 import { loadTokenizer, type Tokenizer } from "../../../models/tokenizer.ts";
 import { defaultModelFile, readReferenceLines } from "./default-vocabulary.ts";
 
@@ -106,6 +107,20 @@ test("a lone half of a surrogate pair is encoded as U+FFFD", () => {
   expect(tokenizer.encode("a\ud800b", { special: false })).toEqual(
     tokenizer.encode("a\ufffdb", { special: false }),
   );
+});
+
+test("the long s after an apostrophe is a contraction, as in the Rust library: what follows is a word of its own", () => {
+  const tokens = ["'", "Å", "¿", "a", "¿a"];
+  const metadata = new Map<string, GgufValue>([
+    ["tokenizer.ggml.model", "gpt2"],
+    ["tokenizer.ggml.pre", "qwen2"],
+    ["tokenizer.ggml.tokens", tokens],
+    ["tokenizer.ggml.token_type", tokens.map(() => 1)],
+    ["tokenizer.ggml.merges", ["¿ a"]],
+  ]);
+  const small = loadTokenizer({ path: "small.gguf", metadata });
+  expect([...small.encode("'\u017fa", { special: false })]).toEqual([0, 1, 2, 3]);
+  expect([...small.encode("a\u017fa", { special: false })]).toEqual([3, 1, 4]);
 });
 
 test("ids outside the vocabulary are refused", () => {

@@ -1,0 +1,42 @@
+import { pipelineBeaconActor } from "../actors/pipeline-beacon.ts";
+import { systemClock } from "../actors/runtime/clock.ts";
+import type { Log } from "../actors/runtime/log.ts";
+import { spawn } from "../actors/runtime/spawn.ts";
+import { connectNats } from "../transport/nats.ts";
+import type { MeshPlan } from "./mesh-children.ts";
+import { POLICIES } from "./role.ts";
+
+export interface Beacon {
+  stop(): Promise<void>;
+}
+
+/** Tells the mesh each second what it serves; `missing` names a process that is not up, if there is one. */
+export async function startBeacon(
+  plan: MeshPlan,
+  missing: () => string | undefined,
+  log: Log,
+): Promise<Beacon> {
+  const { options, model, natsUrl } = plan;
+  const transport = await connectNats({ url: natsUrl, name: `${options.mesh}-host`, log });
+  const serves = {
+    epoch: 1,
+    modelId: model.id,
+    contextLength: model.contextLength,
+    policies: [...POLICIES],
+    stages: model.stages.length,
+    numerics: options.numerics,
+  };
+  const read = () => {
+    const name = missing();
+    return name === undefined
+      ? { ...serves, ready: true }
+      : { ...serves, ready: false, reason: `${name} is being started` };
+  };
+  const actor = await spawn(pipelineBeaconActor(options.mesh, read), { transport, clock: systemClock, log });
+  return {
+    async stop() {
+      await actor.stop();
+      await transport.close();
+    },
+  };
+}

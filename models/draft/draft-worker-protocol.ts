@@ -1,0 +1,48 @@
+import type { DraftCandidates, DraftContext, DraftRequest } from "../draft-engine.ts";
+
+export interface HeadEngineOptions {
+  /** Folder that `compileDraftHead` gave. */
+  readonly dir: string;
+  /** Whether n-gram predictions are mixed in. */
+  readonly withNgrams: boolean;
+  /** Threads inside one operator. */
+  readonly threads: number;
+}
+
+/** What `WorkerDraftEngine` asks of its worker; each request gets one response with its id. */
+export type DraftCall =
+  | { readonly kind: "open"; readonly options: HeadEngineOptions }
+  | { readonly kind: "begin"; readonly session: string; readonly tokens: Uint32Array }
+  | { readonly kind: "extend"; readonly context: DraftContext }
+  | { readonly kind: "expand"; readonly request: DraftRequest }
+  | { readonly kind: "release"; readonly session: string }
+  | { readonly kind: "close" };
+
+export interface DraftAnswers {
+  /** The head's taps. */
+  open: readonly number[];
+  begin: undefined;
+  extend: undefined;
+  expand: DraftCandidates;
+  release: undefined;
+  close: undefined;
+}
+
+export type DraftAnswer = DraftAnswers[keyof DraftAnswers];
+
+export interface DraftWorkerRequest {
+  readonly id: number;
+  readonly call: DraftCall;
+}
+
+export type DraftWorkerResponse =
+  | { readonly id: number; readonly answer: DraftAnswer }
+  | { readonly id: number; readonly failure: DraftWorkerFailure };
+
+/** An error as it crosses the thread boundary, where its class is lost. */
+export interface DraftWorkerFailure {
+  readonly name: string;
+  readonly message: string;
+  /** Of a `DraftContextError`. */
+  readonly context?: { readonly session: string; readonly problem: string };
+}

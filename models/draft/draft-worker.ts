@@ -1,0 +1,63 @@
+import { type MessagePort, parentPort } from "node:worker_threads";
+import type { DraftEngine } from "../draft-engine.ts";
+import { DraftContextError } from "./draft-context-error.ts";
+import type {
+  DraftAnswer,
+  DraftCall,
+  DraftWorkerFailure,
+  DraftWorkerRequest,
+  DraftWorkerResponse,
+  HeadEngineOptions,
+} from "./draft-worker-protocol.ts";
+import { HeadDraftEngine } from "./head-draft-engine.ts";
+import { OrtHeadModel } from "./ort-head-model.ts";
+
+/** Answers the requests of the thread that started this one. */
+function serve(port: MessagePort): void {
+  let opening: Promise<DraftEngine> | undefined;
+  const respond = (response: DraftWorkerResponse) => port.postMessage(response);
+  port.on("message", async ({ id, call }: DraftWorkerRequest) => {
+    try {
+      if (call.kind === "open") opening = open(call.options);
+      if (opening === undefined) throw new Error("the draft engine was not opened");
+      respond({ id, answer: await perform(await opening, call) });
+    } catch (error) {
+      respond({ id, failure: failureOf(error) });
+    }
+  });
+}
+
+async function open({ dir, threads, withNgrams }: HeadEngineOptions): Promise<DraftEngine> {
+  return new HeadDraftEngine(await OrtHeadModel.open(dir, threads), { withNgrams });
+}
+
+async function perform(engine: DraftEngine, call: DraftCall): Promise<DraftAnswer> {
+  switch (call.kind) {
+    case "open":
+      return engine.taps;
+    case "begin":
+      await engine.begin(call.session, call.tokens);
+      return undefined;
+    case "extend":
+      await engine.extend(call.context);
+      return undefined;
+    case "expand":
+      return engine.expand(call.request);
+    case "release":
+      await engine.release(call.session);
+      return undefined;
+    case "close":
+      await engine.close();
+      return undefined;
+  }
+}
+
+function failureOf(error: unknown): DraftWorkerFailure {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const { name, message } = error;
+  if (!(error instanceof DraftContextError)) return { name, message };
+  return { name, message, context: { session: error.session, problem: error.problem } };
+}
+
+if (!parentPort) throw new Error("draft-worker.ts is started as a worker by WorkerDraftEngine");
+serve(parentPort);

@@ -1,0 +1,175 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { CommanderError } from "commander";
+import { buildProgram } from "../../cli/program.ts";
+import type { UpOptions } from "../../cli/up-options.ts";
+
+interface Parsed {
+  readonly up: UpOptions[];
+  readonly chat: unknown[];
+  readonly test: unknown[];
+  readonly errors: string;
+}
+
+/** Parses a command line without starting anything. */
+async function parse(...args: string[]): Promise<Parsed> {
+  const parsed = { up: [] as UpOptions[], chat: [] as unknown[], test: [] as unknown[], errors: "" };
+  const program = buildProgram({
+    up: async (options) => void parsed.up.push(options),
+    chat: async (options) => void parsed.chat.push(options),
+    test: async (options) => void parsed.test.push(options),
+    actor: async () => {},
+  });
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .configureOutput({ writeErr: (text) => (parsed.errors += text), writeOut: () => {} });
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+  }
+  return parsed;
+}
+
+describe("flowmesh up", () => {
+  test("has a default for every option but those that are found out later", async () => {
+    expect((await parse("up")).up).toEqual([
+      {
+        stages: 4,
+        port: 8080,
+        host: "127.0.0.1",
+        policy: "flowspec",
+        preset: "auto",
+        numerics: "fast",
+        drafter: "auto",
+        mesh: "home",
+      },
+    ]);
+  });
+
+  test("takes every option", async () => {
+    const line =
+      "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive --preset paper " +
+      "--numerics precise --drafter ngram --nats-port 4333 --threads 3 --mesh lab-2";
+    expect((await parse(...line.split(" "))).up).toEqual([
+      {
+        stages: 2,
+        model: "hf:a/b/c.gguf",
+        port: 9000,
+        host: "0.0.0.0",
+        policy: "autoregressive",
+        preset: "paper",
+        numerics: "precise",
+        drafter: "ngram",
+        natsPort: 4333,
+        threads: 3,
+        mesh: "lab-2",
+      },
+    ]);
+  });
+
+  const wrong: [string, string, RegExp][] = [
+    ["--stages", "0", /whole number from 1 to 64/],
+    ["--stages", "65", /whole number from 1 to 64/],
+    ["--stages", "2.5", /whole number/],
+    ["--stages", "1e1", /whole number/],
+    ["--port", "70000", /whole number from 1 to 65535/],
+    ["--nats-port", "-1", /whole number from 1 to 65535/],
+    ["--threads", "many", /whole number/],
+    ["--policy", "greedy", /flowspec, autoregressive/],
+    ["--preset", "fast", /paper, auto/],
+    ["--numerics", "exact", /fast, precise/],
+    ["--drafter", "eagle", /auto, head, ngram, hybrid, none/],
+    ["--mesh", "My.Home", /a-z, 0-9/],
+  ];
+  test.each(wrong)(
+    "%s %s is refused: the option, the value and what would be right",
+    async (option, value, right) => {
+      const { up, errors } = await parse("up", `${option}=${value}`);
+      expect(up).toEqual([]);
+      expect(errors).toContain(option);
+      expect(errors).toContain(`'${value}' is invalid`);
+      expect(errors).toMatch(right);
+    },
+  );
+
+  test("an option that does not exist is refused, with the one that was probably meant", async () => {
+    const { up, errors } = await parse("up", "--stage", "2");
+    expect(up).toEqual([]);
+    expect(errors).toContain("unknown option '--stage'");
+    expect(errors).toContain("--stages");
+  });
+});
+
+describe("flowmesh chat", () => {
+  test("passes the prompt and numbers on", async () => {
+    const line = "chat --temperature .7 --top-p 0.95 --top-k 40 --seed 7 --max-tokens 64 Hello";
+    const numbers = { temperature: 0.7, topP: 0.95, topK: 40, seed: 7, maxTokens: 64 };
+    const url = "http://127.0.0.1:8080";
+    expect((await parse(...line.split(" "))).chat).toEqual([{ prompt: "Hello", url, ...numbers }]);
+    expect((await parse("chat")).chat).toEqual([{ url }]);
+  });
+
+  test.each(["2.1", "-1", "warm", "1e0", "1."])("refuses the temperature %s", async (value) => {
+    const { chat, errors } = await parse("chat", `--temperature=${value}`);
+    expect(chat).toEqual([]);
+    expect(errors).toContain("It must be a number from 0 to 2.");
+  });
+});
+
+describe("flowmesh test", () => {
+  test("passes filters and the group on", async () => {
+    expect((await parse("test", "--only", "unit")).test).toEqual([{ only: "unit", filters: [] }]);
+    expect((await parse("test", "tree", "walk")).test).toEqual([{ filters: ["tree", "walk"] }]);
+  });
+
+  test("refuses a group that does not exist", async () => {
+    const { errors } = await parse("test", "--only", "lint");
+    expect(errors).toMatch(/format, types, dead-code, unit, simulation, integration/);
+  });
+});
+
+describe("exit codes and streams of the real program", () => {
+  function run(args: string[], env: Record<string, string> = {}) {
+    const main = join(import.meta.dir, "..", "..", "cli", "main.ts");
+    const result = Bun.spawnSync([process.execPath, main, ...args], { env: { ...process.env, ...env } });
+    return { code: result.exitCode, out: result.stdout.toString(), errors: result.stderr.toString() };
+  }
+
+  test("--version and --help go to standard output with 0, and help has examples", async () => {
+    const { version } = await Bun.file(join(import.meta.dir, "..", "..", "package.json")).json();
+    expect(run(["--version"])).toEqual({ code: 0, out: `${version}\n`, errors: "" });
+    for (const args of [["--help"], ["up", "--help"], ["test", "--help"]]) {
+      const help = run(args);
+      expect(help).toMatchObject({ code: 0, errors: "" });
+      expect(help.out).toContain("Examples:\n  $ flowmesh");
+    }
+  });
+
+  test("wrong usage ends with 2 and says so on standard error", () => {
+    for (const args of [["up", "--stages", "x"], ["launch"], ["up", "--mesh"], []]) {
+      const result = run(args);
+      expect(result).toMatchObject({ code: 2, out: "" });
+      expect(result.errors).not.toBe("");
+    }
+    const setting = run(["up"], { FLOWMESH_LOG: "loud" });
+    expect(setting.code).toBe(2);
+    expect(setting.errors).toStartWith("flowmesh: environment variable FLOWMESH_LOG is 'loud'");
+  });
+
+  test("an operating error ends with 1 and one message, no stack", () => {
+    const holder = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    try {
+      const result = run(["up", "--port", String(holder.port)]);
+      expect(result.code).toBe(1);
+      expect(result.errors).toBe(
+        `flowmesh: 127.0.0.1:${holder.port} is in use by another process, and the HTTP API needs it. ` +
+          "Choose another one with --port.\n",
+      );
+    } finally {
+      holder.stop(true);
+    }
+  });
+});

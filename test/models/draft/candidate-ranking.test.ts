@@ -1,0 +1,136 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Noise } from "../../../decoding/noise.ts";
+import { sampleToken } from "../../../decoding/sampling.ts";
+import { GREEDY, type SamplingParams } from "../../../decoding/sampling-params.ts";
+import { rankChildren } from "../../../models/draft/candidate-ranking.ts";
+import type { Child } from "../../../models/draft/expansion.ts";
+import { shapedDistribution } from "../../../models/draft/head-distribution.ts";
+import { mixDistributions } from "../../../models/draft/mixture.ts";
+
+const logSoftmax = (logits: readonly number[]): Float32Array => {
+  const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+  return Float32Array.from(logits, (logit) => logit - logTotal);
+};
+const massOf = (children: readonly Child[]) =>
+  children.reduce((sum, { logProb }) => sum + Math.exp(logProb), 0);
+
+const logitArrays = fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 2, maxLength: 300 });
+const samplings: fc.Arbitrary<SamplingParams> = fc.record({
+  temperature: fc.constantFrom(0, 0.5, 1, 1.5),
+  topP: fc.constantFrom(1, 0.9, 0.3),
+  topK: fc.constantFrom(0, 1, 5, 40),
+  seed: fc.nat(),
+});
+
+describe("a draft distribution shaped as the target's", () => {
+  const identity = Int32Array.from({ length: 300 }, (_, i) => i);
+
+  test("gives the best tokens first, with log-probabilities of at most the whole mass", () => {
+    fc.assert(
+      fc.property(logitArrays, samplings, (logits, sampling) => {
+        const logProbs = logSoftmax(logits);
+        const shaped = shapedDistribution(logProbs, identity, sampling);
+        expect(massOf(shaped)).toBeLessThan(1 + 1e-5);
+        const ranked = [...logProbs.keys()].sort((a, b) => logProbs[b]! - logProbs[a]! || a - b);
+        expect(shaped.map(({ token }) => token)).toEqual(ranked.slice(0, shaped.length));
+      }),
+    );
+  });
+
+  test("holds all of the mass where the sampler's cut is smaller than the look-up", () => {
+    fc.assert(
+      fc.property(logitArrays, samplings, (logits, sampling) => {
+        fc.pre(sampling.temperature > 0 && (sampling.topK > 0 || logits.length <= 128));
+        expect(massOf(shapedDistribution(logSoftmax(logits), identity, sampling))).toBeCloseTo(1, 4);
+      }),
+    );
+  });
+
+  test("names tokens by the target's ids", () => {
+    const shaped = shapedDistribution(logSoftmax([0, 2, 1]), Int32Array.of(70, 80, 90), GREEDY);
+    expect(shaped.map(({ token }) => token)).toEqual([80, 90, 70]);
+  });
+
+  test("coupled, it leads with the token that a target of the same logits draws", () => {
+    fc.assert(
+      fc.property(logitArrays, samplings, fc.nat(10_000), (logits, sampling, position) => {
+        fc.pre(sampling.temperature > 0 && (sampling.topK > 0 || logits.length <= 128));
+        // Rounding may decide at the border of the nucleus.
+        fc.pre(sampling.topP === 1);
+        const logProbs = logSoftmax(logits);
+        const shaped = shapedDistribution(logProbs, identity, sampling);
+        const coupling = { noise: new Noise(sampling.seed), position };
+        const [first] = rankChildren(shaped, 1, 1, coupling);
+        expect(first!.token).toBe(sampleToken(logProbs, sampling, position));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("ranking", () => {
+  test("without noise keeps probabilities and order, the lower id on ties", () => {
+    const children = [
+      { token: 9, logProb: -1 },
+      { token: 4, logProb: -2 },
+      { token: 3, logProb: -1 },
+    ];
+    expect(rankChildren(children, 2, 0.5, undefined)).toEqual([
+      { token: 3, logProb: -1 },
+      { token: 9, logProb: -1 },
+    ]);
+  });
+
+  test("with noise leaves mass for tokens that nobody named", () => {
+    fc.assert(
+      fc.property(logitArrays, fc.nat(), (logits, seed) => {
+        const children = [...logSoftmax(logits)].map((logProb, token) => ({
+          token,
+          logProb: Math.min(logProb, 0),
+        }));
+        const ranked = rankChildren(children, 10, 0.8, { noise: new Noise(seed), position: 3 });
+        expect(massOf(ranked)).toBeLessThan(1);
+        expect(ranked.every(({ logProb }) => logProb <= 0)).toBeTrue();
+      }),
+    );
+  });
+});
+
+describe("a mixture", () => {
+  const head = [
+    { token: 1, logProb: Math.log(0.6) },
+    { token: 2, logProb: Math.log(0.3) },
+  ];
+
+  test("is the head's distribution where no n-gram matches", () => {
+    expect(mixDistributions(head, { matched: 0, children: [] })).toEqual(head);
+  });
+
+  test("adds mass to what both name and keeps what one names", () => {
+    const children = [
+      { token: 2, logProb: Math.log(0.25) },
+      { token: 7, logProb: Math.log(0.25) },
+    ];
+    const mixed = new Map(
+      mixDistributions(head, { matched: 5, children }).map(({ token, logProb }) => [
+        token,
+        Math.exp(logProb),
+      ]),
+    );
+    const weight = mixed.get(7)! * 2;
+    expect(weight).toBeGreaterThan(0);
+    expect(mixed.get(1)).toBeCloseTo((1 - weight) * 0.6, 10);
+    expect(mixed.get(2)).toBeCloseTo((1 - weight) * 0.3 + weight / 2, 10);
+  });
+
+  test("trusts longer matches more", () => {
+    const share = (matched: number) =>
+      mixDistributions(head, { matched, children: [{ token: 7, logProb: 0 }] }).find(
+        ({ token }) => token === 7,
+      )!.logProb;
+    for (let matched = 3; matched <= 12; matched++)
+      expect(share(matched)).toBeGreaterThanOrEqual(share(matched - 1));
+    expect(share(40)).toBe(share(12));
+  });
+});
