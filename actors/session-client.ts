@@ -1,13 +1,4 @@
 import { randomUUID } from "node:crypto";
-import {
-  type PipelineStatus,
-  type Session,
-  type SessionCommit,
-  type SessionEnd,
-  SessionError,
-  type SessionPort,
-  type SessionRequest,
-} from "../http/session-port.ts";
 import { NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
 import { eventSubject, sessionSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
@@ -25,6 +16,15 @@ import {
   pipelineSchema,
 } from "./messages.ts";
 import type { Clock } from "./runtime/clock.ts";
+import {
+  type PipelineStatus,
+  type Session,
+  type SessionCommit,
+  type SessionEnd,
+  SessionError,
+  type SessionPort,
+  type SessionRequest,
+} from "./session-port.ts";
 
 export interface SessionClientOptions {
   readonly mesh: string;
@@ -38,6 +38,8 @@ const QUIET_MS = 2000;
 const JOURNAL_TIMEOUT_MS = 2000;
 /** Journal requests without an answer, after which the session is given up. */
 const UNANSWERED_MAX = 3;
+/** How long a cancelled session waits for the mesh's own account of it. */
+const CANCEL_MS = 1000;
 /** The pipeline reports each second; after this long without a word it counts as down. */
 const STATUS_STALE_MS = 3500;
 
@@ -101,6 +103,8 @@ class ClientSession implements Session {
   #received = 0;
   #lastToken: number | undefined;
   #end: SessionEnd | undefined;
+  /** No more commits are given out: the session has ended or was cancelled. */
+  #closed = false;
   #resolveEnded: (end: SessionEnd) => void = () => {};
   #wake: (() => void) | undefined;
   #cancelTimer: () => void = () => {};
@@ -154,17 +158,21 @@ class ClientSession implements Session {
   }
 
   cancel(reason: string): void {
-    if (this.#end !== undefined) return;
+    if (this.#closed) return;
     const { mesh, transport } = this.#options;
     transport.publish(sessionSubject(mesh, this.id, "cancel"), encodeJson({ reason }));
-    this.#finish({ reason: "cancelled", message: reason, stats: this.#ownStats() });
+    this.#closed = true;
+    this.#wake?.();
+    const end: SessionEnd = { reason: "cancelled", message: reason, stats: this.#ownStats() };
+    this.#cancelTimer();
+    this.#cancelTimer = this.#options.clock.setTimer(CANCEL_MS, () => this.#finish(end));
   }
 
   async *#read(): AsyncGenerator<SessionCommit> {
     for (;;) {
       const commit = this.#queue.shift();
       if (commit !== undefined) yield commit;
-      else if (this.#end !== undefined) return;
+      else if (this.#closed) return;
       else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -174,7 +182,7 @@ class ClientSession implements Session {
   }
 
   #committed(commit: CommitMessage): void {
-    if (this.#end !== undefined) return;
+    if (this.#closed) return;
     const known = this.#promptLength + this.#received - commit.position;
     if (known < 0) {
       this.#fetchJournal();
@@ -196,7 +204,8 @@ class ClientSession implements Session {
   /** The end is only taken once all tokens that it counts are here. */
   #ending(end: EndMessage): void {
     this.#endHeard = end;
-    if (end.reason !== "error" && end.stats.completionTokens > this.#received) {
+    const isWhole = end.reason === "stop" || end.reason === "length";
+    if (isWhole && !this.#closed && end.stats.completionTokens > this.#received) {
       this.#fetchJournal();
       return;
     }
@@ -205,19 +214,20 @@ class ClientSession implements Session {
   }
 
   #watch(): void {
+    if (this.#closed) return;
     this.#cancelTimer();
-    if (this.#end !== undefined) return;
     this.#cancelTimer = this.#options.clock.setTimer(QUIET_MS, () => this.#fetchJournal());
   }
 
   #fetchJournal(): void {
-    if (this.#fetching || this.#end !== undefined) return;
+    if (this.#fetching || this.#closed) return;
     this.#fetching = true;
     const { mesh, transport } = this.#options;
     transport
       .request(sessionSubject(mesh, this.id, "journal"), new Uint8Array(0), { timeoutMs: JOURNAL_TIMEOUT_MS })
       .then((reply) => {
         this.#unanswered = 0;
+        if (this.#closed) return;
         const { tokens, end } = parseJson(journalSchema, reply);
         this.#take(tokens.slice(this.#received));
         if (end !== undefined) this.#ending(end);
@@ -230,6 +240,7 @@ class ClientSession implements Session {
   }
 
   #noJournal(error: unknown): void {
+    if (this.#closed) return;
     this.#unanswered = error instanceof NoRespondersError ? UNANSWERED_MAX : this.#unanswered + 1;
     if (this.#unanswered < UNANSWERED_MAX) return;
     const stats = this.#ownStats();
@@ -242,6 +253,7 @@ class ClientSession implements Session {
   #finish(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    this.#closed = true;
     this.#close();
     this.#resolveEnded(end);
     this.#wake?.();

@@ -1,5 +1,5 @@
+import type { SessionPort } from "../actors/session-port.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
-import type { SessionPort } from "../http/session-port.ts";
 
 /** One answer, measured from outside like a client would. */
 export interface SessionRun {

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS, type TestGroup } from "./check-groups.ts";
 import { readJunitCounts, type TestCounts } from "./test-report.ts";
 
+/** For the tests that say nothing themselves; a first run compiles a model and fetches programs. */
+const TEST_TIMEOUT_MS = 60_000;
 const ROOT = join(import.meta.dir, "..");
 
 /** Run by bun itself, so that no node is needed. */
@@ -73,7 +75,13 @@ async function runTests(name: TestGroup, files: readonly string[]): Promise<Test
   const folder = await mkdtemp(join(tmpdir(), "flowmesh-test-"));
   try {
     const report = join(folder, "report.xml");
-    const command = [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`];
+    const command = [
+      process.execPath,
+      "test",
+      `--timeout=${TEST_TIMEOUT_MS}`,
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+    ];
     const run = Bun.spawn([...command, ...files.map((path) => `./test/${path}`)], {
       cwd: ROOT,
       stdio: ["ignore", "inherit", "inherit"],

@@ -1,6 +1,11 @@
+import {
+  type PipelineStatus,
+  SessionError,
+  type SessionPort,
+  type SessionRequest,
+} from "../actors/session-port.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
 import type { GenerationParams } from "./schemas.ts";
-import { type PipelineStatus, SessionError, type SessionPort, type SessionRequest } from "./session-port.ts";
 
 /** Bound of an answer whose request sets none; the context's end may come first. */
 export const DEFAULT_MAX_TOKENS = 2048;

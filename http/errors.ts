@@ -1,5 +1,5 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { SessionError } from "./session-port.ts";
+import { SessionError } from "../actors/session-port.ts";
 
 const BUSY_RETRY_SECONDS = 1;
 const NOT_READY_RETRY_SECONDS = 3;

@@ -1,7 +1,7 @@
 import type { Clock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
+import type { SessionPort } from "../actors/session-port.ts";
 import type { GatewayMetrics } from "./metrics.ts";
-import type { SessionPort } from "./session-port.ts";
 import type { TextPort } from "./text-port.ts";
 
 /** What the routes work with; the composition root fills it in. */

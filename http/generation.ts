@@ -1,13 +1,13 @@
-import { ApiError, clientGone } from "./errors.ts";
-import type { Gateway } from "./gateway.ts";
-import type { SessionMeter, SessionOutcome } from "./metrics.ts";
 import {
   type Session,
   type SessionEnd,
   SessionError,
   type SessionRequest,
   type SessionStats,
-} from "./session-port.ts";
+} from "../actors/session-port.ts";
+import { ApiError, clientGone } from "./errors.ts";
+import type { Gateway } from "./gateway.ts";
+import type { SessionMeter, SessionOutcome } from "./metrics.ts";
 import { StopCut } from "./stop-cut.ts";
 import type { TokenDecoder } from "./text-port.ts";
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { SessionEnd, SessionStats } from "../actors/session-port.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
-import type { SessionEnd, SessionStats } from "./session-port.ts";
 
 const FIRST_TOKEN_SECONDS = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6];
 const INTER_COMMIT_SECONDS = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12];

@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
+import type { PipelineStatus, SessionRequest } from "../actors/session-port.ts";
 import { toApiError } from "./errors.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
 import type { Generation, GenerationResult } from "./generation.ts";
 import type { GenerationParams } from "./schemas.ts";
-import type { PipelineStatus, SessionRequest } from "./session-port.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

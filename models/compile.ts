@@ -97,14 +97,23 @@ async function buildAside(model: ModelParts, { spec, dir, source }: StageTarget)
   await mkdir(aside, { recursive: true });
   try {
     const manifest = await buildStageFiles(model, spec, aside, { compiler: COMPILER_VERSION, source });
-    await rm(dir, { recursive: true, force: true });
+    return await moveIntoPlace(aside, dir, manifest);
+  } finally {
+    await rm(aside, { recursive: true, force: true });
+  }
+}
+
+/** An intact stage that another process has put there in the meantime is left alone: it may be in use. */
+async function moveIntoPlace(aside: string, dir: string, manifest: StageManifest): Promise<StageManifest> {
+  const other = await verifiedManifest(dir);
+  if (other) return other;
+  await rm(dir, { recursive: true, force: true });
+  try {
     await rename(aside, dir);
     return manifest;
   } catch (error) {
-    await rm(aside, { recursive: true, force: true });
-    // Another process may have put the same stage there in the meantime.
-    const other = await verifiedManifest(dir);
-    if (other) return other;
+    const faster = await verifiedManifest(dir);
+    if (faster) return faster;
     throw error;
   }
 }

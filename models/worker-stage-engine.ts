@@ -41,13 +41,15 @@ export async function startStageEngine(options: StageEngineOptions): Promise<Wor
 export class WorkerStageEngine implements StageEngine {
   /** Resolves when the worker has ended: with undefined after `close`, else with the reason. */
   readonly ended: Promise<Error | undefined>;
-  readonly #worker = new Worker(new URL("./stage-worker.ts", import.meta.url));
+  readonly #worker: Worker;
   readonly #pending = new Map<number, PendingCall>();
   #nextId = 0;
   #isClosing = false;
   #failure: Error | undefined;
 
-  constructor() {
+  /** `script` is another program than the stage's only in tests. */
+  constructor(script = new URL("./stage-worker.ts", import.meta.url)) {
+    this.#worker = new Worker(script);
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#worker.on("message", (response: StageResponse) => this.#settle(response));

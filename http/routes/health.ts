@@ -1,7 +1,7 @@
 import type { Context } from "hono";
+import { SessionError } from "../../actors/session-port.ts";
 import { readyStatus } from "../admission.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
-import { SessionError } from "../session-port.ts";
 
 /** GET /health: 200 once a generation request would be served, else 503 with the reason. */
 export const health =

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { PassThrough } from "node:stream";
+import { SessionError } from "../../actors/session-port.ts";
 import { type ChatOptions, runChat } from "../../cli/chat.ts";
 import { GatewayError } from "../../http/chat-client.ts";
-import { SessionError } from "../../http/session-port.ts";
 import { bytes, END_TOKEN } from "../http/byte-text.ts";
 import { ScriptedSessions } from "../http/scripted-sessions.ts";
 import { ServedGateway } from "../http/served-gateway.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import OpenAI from "openai";
+import { SessionError } from "../../actors/session-port.ts";
 import { MAX_BODY_BYTES } from "../../http/request-body.ts";
-import { SessionError } from "../../http/session-port.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
 import { eventData, ServedGateway } from "./served-gateway.ts";

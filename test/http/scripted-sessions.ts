@@ -6,7 +6,7 @@ import type {
   SessionPort,
   SessionRequest,
   SessionStats,
-} from "../../http/session-port.ts";
+} from "../../actors/session-port.ts";
 
 /** Draft nodes that each commit of the double cost. */
 export const DRAFTED_PER_COMMIT = 7;

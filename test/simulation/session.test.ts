@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import type { Session } from "../../actors/session-port.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
-import type { Session } from "../../http/session-port.ts";
 import { TOY_POLICIES, ToyMesh } from "./toy-mesh.ts";
 import { plainDecoding } from "./toy-model.ts";
 import { type Faults, seededRandom, World } from "./world.ts";

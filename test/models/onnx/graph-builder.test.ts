@@ -83,5 +83,7 @@ test("weights that don't fill their shape exactly are refused", async () => {
 test("a graph that the runtime can't load is an error that says why", async () => {
   await using folder = await scratchFolder();
   await writeFile(join(folder.path, "graph.onnx"), "not a graph");
-  expect(OrtSession.open(join(folder.path, "graph.onnx"), { threads: 1 })).rejects.toThrow(/graph\.onnx/);
+  await expect(OrtSession.open(join(folder.path, "graph.onnx"), { threads: 1 })).rejects.toThrow(
+    /graph\.onnx/,
+  );
 });

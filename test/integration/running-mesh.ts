@@ -1,0 +1,104 @@
+import { createServer } from "node:net";
+import { join } from "node:path";
+
+const MAIN = join(import.meta.dir, "../../cli/main.ts");
+const START_MS_MAX = 240_000;
+const STOP_MS_MAX = 20_000;
+
+export interface RunningMesh {
+  readonly url: string;
+  readonly natsUrl: string;
+  readonly mesh: string;
+  readonly pid: number;
+  /** All that it has written so far. */
+  output(): string;
+  /** Ends it as Ctrl-C does; gives the exit code. */
+  stop(): Promise<number>;
+}
+
+/** A port that nobody listens on just now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** Runs `flowmesh up` as a user would, and waits until it would serve. */
+export async function startMesh(...args: string[]): Promise<RunningMesh> {
+  const [port, natsPort] = [await freePort(), await freePort()];
+  const mesh = `test-${port}`;
+  const addresses = ["--port", String(port), "--nats-port", String(natsPort), "--mesh", mesh];
+  const child = Bun.spawn([process.execPath, MAIN, "up", ...addresses, ...args], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let output = "";
+  const collect = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const part of stream) output += decoder.decode(part, { stream: true });
+  };
+  const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
+  const url = `http://127.0.0.1:${port}`;
+  const deadline = performance.now() + START_MS_MAX;
+  while (!(await isServing(url))) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      child.kill("SIGKILL");
+      await collected;
+      throw new Error(`flowmesh up does not serve (exit code ${child.exitCode}):\n${output}`);
+    }
+    await Bun.sleep(200);
+  }
+  return {
+    url,
+    natsUrl: `nats://127.0.0.1:${natsPort}`,
+    mesh,
+    pid: child.pid,
+    output: () => output,
+    async stop() {
+      child.kill("SIGINT");
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+      const code = await child.exited;
+      clearTimeout(timer);
+      await collected;
+      return code;
+    },
+  };
+}
+
+async function isServing(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/health`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** Processes that descend from `pid`, by the kernel's own record. */
+export async function descendants(pid: number): Promise<number[]> {
+  const found: number[] = [];
+  const pending = [pid];
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    const tasks = await Bun.file(`/proc/${at}/task/${at}/children`)
+      .text()
+      .catch(() => "");
+    const children = tasks.split(" ").filter(Boolean).map(Number);
+    found.push(...children);
+    pending.push(...children);
+  }
+  return found;
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

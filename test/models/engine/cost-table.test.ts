@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test";
+import { measureCosts } from "../../../models/cost-table.ts";
+import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
+import type { StageEngine, StageRun } from "../../../models/stage-engine.ts";
+import { ToyMath } from "./toy-math.ts";
+
+test("every measured run computes all its nodes, and the scratch session is released", async () => {
+  const engine = new LocalStageEngine(new ToyMath(), 1e6);
+  const computed: number[] = [];
+  const observed: StageEngine = Object.assign(Object.create(engine) as StageEngine, {
+    async run(run: StageRun) {
+      const result = await engine.run(run);
+      expect(result.nodes.ids.length).toBe(run.nodes.ids.length);
+      computed.push(run.nodes.ids.length);
+      return { ...result, computeMs: run.nodes.ids.length * 2 };
+    },
+    commit: engine.commit.bind(engine),
+    release: engine.release.bind(engine),
+  });
+  const table = await measureCosts(observed, { sizes: [16, 1, 4], hidden: 2 });
+  expect(table).toEqual([
+    { nodes: 1, ms: 2 },
+    { nodes: 4, ms: 8 },
+    { nodes: 16, ms: 32 },
+  ]);
+  expect(new Set(computed.slice(1))).toEqual(new Set([1, 4, 16]));
+  expect(await engine.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
+});
