@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS, type TestGroup } from "./check-groups.ts";
+import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS } from "./check-groups.ts";
 import { readJunitCounts, type TestCounts } from "./test-report.ts";
 
 /** For the tests that say nothing themselves; a first run compiles a model and fetches programs. */
@@ -20,23 +20,32 @@ interface Outcome extends TestCounts {
   readonly seconds: number;
 }
 
-/** `flowmesh test`: gives the exit code. The last line is `N passed, N failed`, over checks and tests. */
-export async function check(options: {
+export interface CheckOptions {
+  /** One group; absent: all. */
   readonly only?: string;
+  /** Parts of test files' paths; with any, the house checks are left out. */
   readonly filters: readonly string[];
-}): Promise<number> {
-  const { only, filters } = options;
+  /** The checkout to check; absent: this one. */
+  readonly root?: string;
+}
+
+/** `flowmesh test`: gives the exit code. The last line is `N passed, N failed`, over checks and tests. */
+export async function check({ only, filters, root = ROOT }: CheckOptions): Promise<number> {
   const outcomes: Outcome[] = [];
   for (const name of HOUSE_CHECKS) {
     if (filters.length > 0 || (only ?? name) !== name) continue;
-    outcomes.push(await timed(name, () => runHouseCheck(name)));
+    outcomes.push(await timed(name, () => runHouseCheck(name, root)));
   }
-  const files = await testFiles(filters);
+  const files = await testFiles(filters, root);
   for (const name of TEST_GROUPS) {
     const own = files.filter((path) => groupOf(path) === name);
-    if ((only ?? name) !== name || (own.length === 0 && only === undefined)) continue;
-    outcomes.push(await timed(name, () => runTests(name, own)));
+    if ((only ?? name) !== name || own.length === 0) continue;
+    outcomes.push(await timed(name, () => runTests(own, root)));
   }
+  if (outcomes.length === 0)
+    process.stderr.write(
+      `there is no test file ${filters.length > 0 ? `with ${filters.join(" or ")} in its path` : "in this group"}\n`,
+    );
   return summarise(outcomes);
 }
 
@@ -46,9 +55,9 @@ async function timed(name: string, run: () => Promise<TestCounts>): Promise<Outc
   return { name, ...counts, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-async function runHouseCheck(name: HouseCheck): Promise<TestCounts> {
+async function runHouseCheck(name: HouseCheck, root: string): Promise<TestCounts> {
   const command = [process.execPath, "--bun", "run", ...HOUSE_COMMANDS[name]];
-  const run = Bun.spawn(command, { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const run = Bun.spawn(command, { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [output, errors, code] = await Promise.all([
     new Response(run.stdout).text(),
     new Response(run.stderr).text(),
@@ -60,18 +69,14 @@ async function runHouseCheck(name: HouseCheck): Promise<TestCounts> {
 }
 
 /** Paths below test/ that contain one of the filters, sorted. */
-async function testFiles(filters: readonly string[]): Promise<string[]> {
-  const paths = await Array.fromAsync(new Bun.Glob("**/*.test.ts").scan({ cwd: join(ROOT, "test") }));
+async function testFiles(filters: readonly string[], root: string): Promise<string[]> {
+  const paths = await Array.fromAsync(new Bun.Glob("**/*.test.ts").scan({ cwd: join(root, "test") }));
   const wanted = (path: string) =>
-    filters.length === 0 || filters.some((filter) => `test/${path}`.includes(filter));
+    filters.length === 0 || filters.some((filter) => `./test/${path}`.includes(filter));
   return paths.filter(wanted).sort();
 }
 
-async function runTests(name: TestGroup, files: readonly string[]): Promise<TestCounts> {
-  if (files.length === 0) {
-    process.stderr.write(`${name}: there is no such test file\n`);
-    return { passed: 0, failed: 1, skipped: 0 };
-  }
+async function runTests(files: readonly string[], root: string): Promise<TestCounts> {
   const folder = await mkdtemp(join(tmpdir(), "flowmesh-test-"));
   try {
     const report = join(folder, "report.xml");
@@ -83,7 +88,7 @@ async function runTests(name: TestGroup, files: readonly string[]): Promise<Test
       `--reporter-outfile=${report}`,
     ];
     const run = Bun.spawn([...command, ...files.map((path) => `./test/${path}`)], {
-      cwd: ROOT,
+      cwd: root,
       stdio: ["ignore", "inherit", "inherit"],
     });
     const code = await run.exited;

@@ -16,6 +16,11 @@ const program = buildProgram({
     const { chat } = await import("./chat-command.ts");
     process.exit(await chat(options));
   },
+  bench: async (options) => {
+    const { bench } = await import("../bench/bench.ts");
+    await bench(options);
+    process.exit(0);
+  },
   test: async (options) => {
     const { check } = await import("./check.ts");
     process.exit(await check(options));

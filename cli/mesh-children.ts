@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import type { CostTable } from "../models/stage-engine.ts";
+import type { DeviceModel } from "./device-model.ts";
 import type { PreparedModel } from "./prepared-model.ts";
 import type { DrafterRole, GatewayRole, RoleSpec, StageRole, TreeRole } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
@@ -15,6 +16,8 @@ export interface MeshPlan {
   readonly options: UpOptions;
   readonly model: PreparedModel;
   readonly natsUrl: string;
+  /** What the stages act like; absent: as fast as they are. */
+  readonly device?: DeviceModel;
 }
 
 /** A mesh's first placement. */
@@ -34,7 +37,8 @@ function threadsOf({ options, model }: MeshPlan): number {
 export function stageChildren(plan: MeshPlan): MeshChild<StageRole>[] {
   const { stages, path: modelPath } = plan.model;
   const kvBudgetBytes = Math.floor((totalmem() * KV_MEMORY_SHARE) / stages.length);
-  const shared = { ...memberOf(plan), modelPath, threads: threadsOf(plan), kvBudgetBytes };
+  const pace = plan.device === undefined ? {} : { pace: plan.device.costs };
+  const shared = { ...memberOf(plan), modelPath, threads: threadsOf(plan), kvBudgetBytes, ...pace };
   return stages.map(({ spec: stage, dir: folder }) => ({
     name: `stage-${stage.index}`,
     spec: { role: "stage", ...shared, stage, folder },
@@ -48,6 +52,12 @@ export function drafterChildren(plan: MeshPlan): MeshChild<DrafterRole>[] {
   const head = draft.headFolder === undefined ? {} : { headFolder: draft.headFolder };
   const shared = { ...memberOf(plan), modelPath, threads: threadsOf(plan) };
   return [{ name: "drafter", spec: { role: "drafter", ...shared, kind: draft.kind, ...head } }];
+}
+
+/** A paced stage leaves its core idle most of the time, like a device of its own would. */
+function shareCores(plan: MeshPlan): boolean {
+  if (plan.device !== undefined) return false;
+  return availableParallelism() < plan.model.stages.length * threadsOf(plan);
 }
 
 /** `costs` are what each stage measured of itself; segments are sized for the slowest. */
@@ -66,7 +76,7 @@ export function treeChild(plan: MeshPlan, costs: readonly CostTable[]): MeshChil
     preset: options.preset,
     hasDrafter: model.draft !== undefined,
     costs: slowest,
-    share: availableParallelism() < stages * threadsOf(plan) ? SHARED_CORES_SHARE : OWN_CORES_SHARE,
+    share: shareCores(plan) ? SHARED_CORES_SHARE : OWN_CORES_SHARE,
   };
   return { name: "tree", spec };
 }

@@ -22,6 +22,11 @@ export function decimalNumber(least: number, greatest: number): (text: string) =
   };
 }
 
+/** Numbers within bounds, separated by commas. */
+export function numberList(least: number, greatest: number): (text: string) => number[] {
+  return (text) => text.split(",").map(decimalNumber(least, greatest));
+}
+
 /** Part of every subject, so it must be one lower-case NATS token. */
 export function meshName(text: string): string {
   if (!/^[a-z0-9][a-z0-9_-]{0,31}$/.test(text)) {

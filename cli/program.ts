@@ -1,8 +1,9 @@
 import { Argument, Command, Option } from "commander";
+import type { BenchOptions } from "../bench/bench.ts";
 import packageJson from "../package.json" with { type: "json" };
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
-import { choice, decimalNumber, meshName, wholeNumber } from "./option-values.ts";
+import { choice, decimalNumber, meshName, numberList, wholeNumber } from "./option-values.ts";
 import { DRAFTERS, NUMERICS, POLICIES, PRESETS } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 
@@ -15,6 +16,7 @@ const COUNT_MAX = 2 ** 31 - 1;
 export interface Commands {
   up(options: UpOptions): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
+  bench(options: BenchOptions): Promise<void>;
   test(options: { readonly only?: string; readonly filters: readonly string[] }): Promise<void>;
   actor(): Promise<void>;
 }
@@ -29,6 +31,7 @@ export function buildProgram(commands: Commands): Command {
     .showSuggestionAfterError();
   program.addCommand(upCommand(commands));
   program.addCommand(chatCommand(commands));
+  program.addCommand(benchCommand(commands));
   program.addCommand(testCommand(commands));
   program.addCommand(
     new Command("actor").action(() => commands.actor()),
@@ -71,6 +74,7 @@ function upCommand(commands: Commands): Command {
       ),
     )
     .addOption(new Option("--mesh <name>", "name in all NATS subjects").argParser(meshName).default("home"))
+    .option("--device <name|file>", "make stages as slow as this device, for measurements")
     .addHelpText(
       "after",
       `
@@ -100,6 +104,35 @@ function chatCommand(commands: Commands): Command {
     .action((prompt: string | undefined, options: ChatCommandOptions) =>
       commands.chat(prompt === undefined ? options : { ...options, prompt }),
     );
+}
+
+function benchCommand(commands: Commands): Command {
+  const whole = (flags: string, text: string, least: number, fallback: number) =>
+    new Option(flags, text).argParser(wholeNumber(least, COUNT_MAX)).default(fallback);
+  return new Command("bench")
+    .description("Measure the policies against each other on this machine; takes some minutes.")
+    .addOption(whole("--stages <n>", "pipeline stages", 1, 4))
+    .addOption(whole("--prompts <n>", "prompts, taken evenly from the file", 1, 12))
+    .addOption(whole("--tokens <n>", "longest answer", 2, 64))
+    .addOption(whole("--repeats <n>", "times that each prompt is answered by each policy", 1, 5))
+    .option("--file <path>", "prompts, JSON lines (default: those that come along)")
+    .addOption(
+      new Option("--temperatures <list>", "comma-separated").argParser(numberList(0, 2)).default([0], "0"),
+    )
+    .addOption(
+      new Option("--devices <list>", "comma-separated device models; real: as fast as this machine is")
+        .argParser((text: string) => text.split(","))
+        .default(["real", "cpu-fast"], "real,cpu-fast"),
+    )
+    .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
+    .addOption(choice("--preset <name>", "sizes of the draft tree and its segments", PRESETS).default("auto"))
+    .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
+    .option("--out <file>", "write all results there, as JSON")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ flowmesh bench\n  $ flowmesh bench --devices jetson-like --preset paper",
+    )
+    .action((options: BenchOptions) => commands.bench(options));
 }
 
 function testCommand(commands: Commands): Command {

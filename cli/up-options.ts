@@ -17,4 +17,6 @@ export interface UpOptions {
   /** For each stage; absent: the machine's cores divided by the stages. */
   readonly threads?: number;
   readonly mesh: string;
+  /** Device model that the stages act like, for measurements. */
+  readonly device?: string;
 }

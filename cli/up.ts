@@ -10,6 +10,7 @@ import { provideNatsServer } from "../models/provision/nats-server.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import { announce, apiUrl } from "./announcement.ts";
 import { waitUntilServing } from "./api-health.ts";
+import { readDeviceModel } from "./device-model.ts";
 import { startBeacon } from "./mesh-beacon.ts";
 import { drafterChildren, gatewayChild, type MeshChild, stageChildren, treeChild } from "./mesh-children.ts";
 import { prepareModel } from "./prepared-model.ts";
@@ -104,7 +105,8 @@ async function startMesh(mesh: Mesh): Promise<void> {
   const natsUrl = await startNatsServer(mesh);
   const model = await prepareModel(options, { cache: environment.settings.cache, progress, signal });
   signal.throwIfAborted();
-  const plan = { options, model, natsUrl };
+  const device = options.device === undefined ? {} : { device: await readDeviceModel(options.device) };
+  const plan = { options, model, natsUrl, ...device };
   progress.begin("actors");
   const stages = stageChildren(plan);
   const costs: CostTable[] = [];

@@ -169,7 +169,7 @@ describe("text", () => {
     const tests = new Map(
       [...others].filter(([path]) => path.endsWith(".test.ts") && !path.includes("test-report")),
     );
-    expect(linesWith(/\b(test|it|describe)\.(only|todo|skip)\(/, tests)).toEqual([]);
+    expect(linesWith(/^\s*(test|it|describe)\.(only|todo|skip)\(/, tests)).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import { spawn } from "../../actors/runtime/spawn.ts";
 import { epoch } from "../../decoding/ids.ts";
 import { startDraftEngine } from "../../models/draft/worker-draft-engine.ts";
 import type { DrafterRole, RoleStart } from "../role.ts";
-import { joinMesh } from "./membership.ts";
+import { joinMesh, processMetadata } from "./membership.ts";
 
 export const startDrafter: RoleStart<DrafterRole> = async (role, context) => {
   const { kind, headFolder, threads, mesh } = role;
@@ -15,6 +15,7 @@ export const startDrafter: RoleStart<DrafterRole> = async (role, context) => {
     transport,
     clock: systemClock,
     log: context.log,
+    metadata: processMetadata(),
   });
   actor.ended.then((error) => error && context.fail(error), context.fail);
   return {

@@ -7,11 +7,12 @@ import { measureCosts } from "../../models/cost-table.ts";
 import { openGguf } from "../../models/gguf/gguf-file.ts";
 import { createModelText } from "../../models/model-text.ts";
 import { paceEngine } from "../../models/paced-stage-engine.ts";
+import type { CostTable } from "../../models/stage-engine.ts";
 import { readManifest } from "../../models/stage-manifest.ts";
 import { isFirstStage, isLastStage } from "../../models/stage-spec.ts";
 import { startStageEngine } from "../../models/worker-stage-engine.ts";
 import type { RoleStart, StagePayload, StageRole } from "../role.ts";
-import { joinMesh } from "./membership.ts";
+import { joinMesh, processMetadata } from "./membership.ts";
 
 /** Segment sizes that a stage measures itself with at its start. */
 const COST_SIZES = [1, 2, 4, 8, 16, 32];
@@ -27,6 +28,14 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
   });
   const transport = await joinMesh(role, `stage-${spec.index}`, context.log);
   const textOf = isLastStage(spec) ? { textOf: await loadTextOf(role.modelPath) } : {};
+  const payload: StagePayload = { costs: pace ?? measured };
+  const metadata = {
+    ...processMetadata(),
+    numerics: spec.numerics,
+    layers: `${spec.firstLayer}-${spec.endLayer - 1}`,
+    costs_ms: formatCosts(payload.costs),
+    measured_costs_ms: formatCosts(measured),
+  };
   const actor = await spawn(
     stageActor({
       mesh,
@@ -37,10 +46,9 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
       dtype: "f32",
       ...textOf,
     }),
-    { transport, clock: systemClock, log: context.log },
+    { transport, clock: systemClock, log: context.log, metadata },
   );
   actor.ended.then((error) => error && context.fail(error), context.fail);
-  const payload: StagePayload = { costs: pace ?? measured };
   return {
     payload,
     async stop() {
@@ -50,6 +58,10 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
     },
   };
 };
+
+/** "1=2.91 2=3.30": milliseconds by number of nodes. */
+const formatCosts = (costs: CostTable): string =>
+  costs.map(({ nodes, ms }) => `${nodes}=${ms.toFixed(2)}`).join(" ");
 
 async function loadTextOf(modelPath: string): Promise<(tokens: readonly number[]) => string> {
   const gguf = await openGguf(modelPath);

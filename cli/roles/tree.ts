@@ -9,7 +9,7 @@ import type { Policy } from "../../decoding/policies/policy.ts";
 import { openGguf } from "../../models/gguf/gguf-file.ts";
 import { readLlamaConfig } from "../../models/gguf/llama-config.ts";
 import type { PolicyName, RoleStart, TreeRole } from "../role.ts";
-import { joinMesh } from "./membership.ts";
+import { joinMesh, processMetadata } from "./membership.ts";
 
 /** Hidden rows of a prompt chunk stay below this on the wire. */
 const CHUNK_BYTES_MAX = 256 * 1024;
@@ -32,7 +32,7 @@ export const startTree: RoleStart<TreeRole> = async (role, context) => {
       defaultPolicy,
       policies: new Map(Object.entries(policies(role))),
     }),
-    { transport, clock: systemClock, log: context.log },
+    { transport, clock: systemClock, log: context.log, metadata: processMetadata() },
   );
   actor.ended.then((error) => error && context.fail(error), context.fail);
   return {

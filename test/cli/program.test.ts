@@ -7,17 +7,26 @@ import type { UpOptions } from "../../cli/up-options.ts";
 interface Parsed {
   readonly up: UpOptions[];
   readonly chat: unknown[];
+  readonly bench: unknown[];
   readonly test: unknown[];
   readonly errors: string;
 }
 
 /** Parses a command line without starting anything. */
 async function parse(...args: string[]): Promise<Parsed> {
-  const parsed = { up: [] as UpOptions[], chat: [] as unknown[], test: [] as unknown[], errors: "" };
+  const parsed = {
+    up: [] as UpOptions[],
+    chat: [] as unknown[],
+    bench: [] as unknown[],
+    test: [] as unknown[],
+    errors: "",
+  };
   const program = buildProgram({
     up: async (options) => void parsed.up.push(options),
     chat: async (options) => void parsed.chat.push(options),
+    bench: async (options) => void parsed.bench.push(options),
     test: async (options) => void parsed.test.push(options),
+    bench: async () => {},
     actor: async () => {},
   });
   for (const command of [program, ...program.commands]) {
@@ -116,6 +125,19 @@ describe("flowmesh chat", () => {
     const { chat, errors } = await parse("chat", `--temperature=${value}`);
     expect(chat).toEqual([]);
     expect(errors).toContain("It must be a number from 0 to 2.");
+  });
+});
+
+describe("flowmesh bench", () => {
+  test("takes lists", async () => {
+    const { bench } = await parse("bench", "--temperatures", "0,.7,1", "--devices", "real,./slow.json");
+    expect(bench).toMatchObject([{ temperatures: [0, 0.7, 1], devices: ["real", "./slow.json"] }]);
+  });
+
+  test("refuses a list with something else in it", async () => {
+    const { bench, errors } = await parse("bench", "--temperatures", "0,hot");
+    expect(bench).toEqual([]);
+    expect(errors).toMatch(/--temperatures.*'0,hot' is invalid.*number from 0 to 2/);
   });
 });
 

@@ -147,7 +147,7 @@ describe("with bun on PATH", () => {
     await Bun.write(join(checkout, "package.json"), '{"name":"first"}');
     const result = await start({ path });
     expect(result).toMatchObject({ code: 1, out: "" });
-    expect(result.errors).toMatch(/lockfile is frozen\nflowmesh: bun install failed with exit code 1/);
+    expect(result.errors).toMatch(/lockfile is frozen\n.*flowmesh: bun install failed with exit code 1/s);
   });
 });
 

@@ -30,7 +30,7 @@ beforeAll(async () => {
   searchPath = `${bin}:${process.env.PATH}`;
 }, TIMEOUT_MS);
 afterEach(() => {
-  for (const { exitCode, kill } of started.splice(0)) if (exitCode === null) kill("SIGKILL");
+  for (const run of started.splice(0)) if (run.exitCode === null) run.kill("SIGKILL");
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -272,7 +272,7 @@ describe("a mesh that does not start", () => {
     "because it was called off ends with the signal's code and leaves nothing",
     async () => {
       const up = new RunningUp({}, "hang-tree");
-      await up.shows("actors… 50%");
+      await up.shows("actors… 66%");
       const descendants = await up.descendants();
       expect(descendants.some(isAlive)).toBe(true);
       up.process.kill("SIGINT");

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type BenchPrompt, readPrompts } from "../../bench/prompts.ts";
+import { startMesh } from "../../bench/running-mesh.ts";
 import type { ModelText } from "../../models/model-text.ts";
 import { type Answer, type Ask, defaultModelText, MeshSessions } from "./mesh-sessions.ts";
-import { startMesh } from "./running-mesh.ts";
 
 const MAX_TOKENS = 20;
 const AT_ONCE = 4;

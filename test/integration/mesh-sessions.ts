@@ -1,11 +1,11 @@
 import { systemClock } from "../../actors/runtime/clock.ts";
 import { SessionClient } from "../../actors/session-client.ts";
+import type { RunningMesh } from "../../bench/running-mesh.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
 import { openGguf } from "../../models/gguf/gguf-file.ts";
 import { createModelText, type ModelText } from "../../models/model-text.ts";
 import { connectNats } from "../../transport/nats.ts";
 import { defaultModelPath } from "../model.ts";
-import type { RunningMesh } from "./running-mesh.ts";
 
 export async function defaultModelText(): Promise<ModelText> {
   const gguf = await openGguf(await defaultModelPath());

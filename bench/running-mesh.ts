@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 
-const MAIN = join(import.meta.dir, "../../cli/main.ts");
+const MAIN = join(import.meta.dir, "../cli/main.ts");
 const START_MS_MAX = 240_000;
 const STOP_MS_MAX = 20_000;
 
@@ -28,7 +28,7 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Runs `flowmesh up` as a user would, and waits until it would serve. */
+/** Runs `flowmesh up` in a process of its own as a user would, and waits until it would serve. */
 export async function startMesh(...args: string[]): Promise<RunningMesh> {
   const [port, natsPort] = [await freePort(), await freePort()];
   const mesh = `test-${port}`;
