@@ -36,10 +36,6 @@ export class OrtSession {
     return new OrtSession(session);
   }
 
-  get outputNames(): readonly string[] {
-    return this.#session.outputNames;
-  }
-
   /** The fetched outputs as new arrays; only fp32 outputs can be fetched. */
   async run(feeds: Feeds, fetches: readonly string[]): Promise<Readonly<Record<string, Float32Array>>> {
     const results = await this.#session.run(feeds, fetches);

@@ -121,7 +121,7 @@ describe("files", () => {
 
   test("are named for what they hold", () => {
     const banned =
-      /(^|[-.])(utils?|helpers?|common|manager|handler|service|processor|data|info|misc|index)\.ts$/;
+      /(^|[-./])(utils?|helpers?|common|manager|handler|service|processor|data|info|misc|index)\.ts$/;
     // Words of the field, not evasions: the paper's tree manager, and the standard's event data and service errors.
     const terms = new Set(["tree-manager.ts", "event-data.ts"]);
     const wrong = [...code.keys()].filter((path) => banned.test(path) && !terms.has(basename(path)));

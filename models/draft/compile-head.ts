@@ -21,6 +21,9 @@ import { readHeadWeights } from "./head-weights.ts";
 /** Part of every cache key: raise it when the same head would give other files. */
 const COMPILER_VERSION = "1";
 
+/** Several processes may find the same damaged head and replace it at the same time. */
+const PLACE_ATTEMPTS_MAX = 5;
+
 /** Manifest of the draft head that comes with the program, for its default model. */
 export const DEFAULT_HEAD_MANIFEST = join(import.meta.dir, "weights", "smollm2-135m-instruct.json");
 
@@ -51,14 +54,25 @@ export async function compileDraftHead(gguf: GgufFile, options: CompileHeadOptio
   await mkdir(aside, { recursive: true });
   try {
     await buildInto(aside, gguf, { manifest, weightsPath, sourceHash });
-    await rm(dir, { recursive: true, force: true });
-    await rename(aside, dir);
-  } catch (error) {
+    await putInPlace(aside, dir);
+  } finally {
     await rm(aside, { recursive: true, force: true });
-    // Another process may have put the same head there in the meantime.
-    if ((await findCompiledHead(dir)) === undefined) throw error;
   }
   return dir;
+}
+
+/** Moves a finished head to `dir`, unless another process has put an intact one there in the meantime. */
+async function putInPlace(aside: string, dir: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await rename(aside, dir);
+      return;
+    } catch (error) {
+      if ((await findCompiledHead(dir)) !== undefined) return;
+      if (attempt === PLACE_ATTEMPTS_MAX) throw error;
+      await rm(dir, { recursive: true, force: true });
+    }
+  }
 }
 
 async function refuseOtherWeights(path: string, manifest: HeadManifest): Promise<void> {

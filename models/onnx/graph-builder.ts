@@ -14,7 +14,7 @@ import type { WeightRegion, WeightsFile } from "./weights-file.ts";
 /** Opset whose operators the graphs use; every one of them is in onnxruntime's CPU build. */
 const ONNX_OPSET = 21;
 const ONNX_IR_VERSION = 10;
-export const CONTRIB_DOMAIN = "com.microsoft";
+const CONTRIB_DOMAIN = "com.microsoft";
 /** Tensors up to this size go into the graph itself. */
 const INLINE_BYTES = 1024;
 
@@ -131,10 +131,6 @@ export class GraphBuilder {
     });
     this.#regions.push(region);
     return region;
-  }
-
-  has(initializer: string): boolean {
-    return this.#initializers.has(initializer);
   }
 
   /** A small int64 tensor of one dimension (shapes, axes, split sizes); equal ones are shared. */

@@ -26,7 +26,6 @@ async function parse(...args: string[]): Promise<Parsed> {
     chat: async (options) => void parsed.chat.push(options),
     bench: async (options) => void parsed.bench.push(options),
     test: async (options) => void parsed.test.push(options),
-    bench: async () => {},
     actor: async () => {},
   });
   for (const command of [program, ...program.commands]) {
