@@ -1,6 +1,7 @@
 import { Verification } from "../decoding/walk.ts";
 import type { SegmentFrame } from "../transport/frame.ts";
 import { parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
+import { TapStore } from "./tap-store.ts";
 
 /** What a stage knows of one session beside its KV rows. */
 export interface StageSession {
@@ -8,6 +9,7 @@ export interface StageSession {
   readonly spec: SessionSpec;
   /** The verifier's walk; used by the last stage only. */
   readonly verification: Verification;
+  readonly taps: TapStore;
   nextSequence: number;
   lastUsedMs: number;
 }
@@ -81,6 +83,7 @@ function openSession(generation: number, specBytes: Uint8Array, nowMs: number): 
     generation,
     spec,
     verification: new Verification(spec),
+    taps: new TapStore(),
     nextSequence: 1,
     lastUsedMs: nowMs,
   };

@@ -9,6 +9,7 @@ import {
   ANY,
   draftSubject,
   eventSubject,
+  parseSession,
   sessionSubject,
   stageSubject,
   treeSubject,
@@ -67,21 +68,30 @@ class Stage implements Actor {
     const { mesh, epoch, spec } = options;
     context.listen(stageSubject(mesh, epoch, spec.index, ANY), { lane: "normal" });
     context.listen(sessionSubject(mesh, ANY, "end"), { lane: "urgent" });
-    if (!isLastStage(spec)) context.listen(sessionSubject(mesh, ANY, "commit"), { lane: "urgent" });
+    if (!isLastStage(spec)) {
+      context.hear(sessionSubject(mesh, ANY, "commit"), (message) => this.#hearCommit(message));
+    }
     context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
     this.#reapLater();
   }
 
   async receive(message: Message): Promise<void> {
     const address = addressOf(message.subject);
+    if (address?.to === "session") await this.#forget(address.sid);
+    else if (address?.to === "stage") {
+      const frame = this.#guard(message.subject, () => decodeSegment(message));
+      if (frame !== undefined) await this.#segment(address.sid, frame);
+    }
+  }
+
+  /** What can't be read is somebody else's mistake: it is dropped, and told. */
+  #guard<T>(subject: string, read: () => T): T | undefined {
     try {
-      if (address?.to === "stage") await this.#segment(address.sid, decodeSegment(message));
-      else if (address?.to !== "session") return;
-      else if (address.verb === "end") await this.#forget(address.sid);
-      else await this.#prune(address.sid, parseJson(commitSchema, message));
+      return read();
     } catch (error) {
       if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
-      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+      this.#context.log.write("warn", "message dropped", { subject, why: error.message });
+      return undefined;
     }
   }
 
@@ -94,10 +104,16 @@ class Stage implements Actor {
     if (arrival.kind === "fresh") await engine.release(sid);
     const result = await this.#run(sid, frame);
     if (result === undefined) return;
+    // Prompt nodes are never dead: if some are left out, the model has lost the session.
+    if (frame.committed && result.nodes.ids.length < frame.nodes.ids.length) {
+      return this.#toTree(sid, "gap", frame);
+    }
     if (isFirstStage(spec) && !isLastStage(spec)) this.#toTree(sid, "credit", frame);
+    // Prompt tokens are certain, so the drafter may have their features at once.
+    if (frame.committed) this.#sendTaps(sid, frame.generation, result.taps);
+    else arrival.session.taps.keep(result.nodes, result.taps);
     if (isLastStage(spec)) await this.#verify(sid, arrival.session, frame, result);
     else this.#forward(sid, frame, result);
-    this.#sendTaps(sid, frame.generation, result.taps);
   }
 
   /** Undefined when the session was refused for want of KV memory. */
@@ -144,8 +160,7 @@ class Stage implements Actor {
       return;
     }
     this.#publishCommit(sid, frame, walk);
-    const next = walk.tokens.at(-1);
-    if (next !== undefined) this.#sendTaps(sid, frame.generation, await engine.commit(sid, walk.nodes, next));
+    this.#accept(sid, session, walk.nodes, walk.tokens.at(-1));
   }
 
   #publishCommit(sid: string, frame: SegmentFrame, walk: Walk): void {
@@ -164,14 +179,27 @@ class Stage implements Actor {
     this.#context.transport.publish(sessionSubject(mesh, sid, "commit"), encodeJson(commit));
   }
 
-  async #prune(sid: string, commit: CommitMessage): Promise<void> {
-    const session = this.#sessions.get(sid);
-    const { epoch, engine } = this.#options;
-    if (commit.epoch !== epoch || session?.generation !== commit.generation) return;
-    const next = commit.tokens.at(-1) as TokenId | undefined;
+  /** Also while the model computes: the drafter waits for these features. */
+  #hearCommit(message: Message): void {
+    const sid = parseSession(message.subject)?.sid;
+    if (sid === undefined) return;
+    this.#guard(message.subject, () => {
+      const commit = parseJson(commitSchema, message);
+      const session = this.#sessions.get(sid);
+      if (commit.epoch !== this.#options.epoch || session?.generation !== commit.generation) return;
+      this.#accept(sid, session, commit.nodes as NodeId[], commit.tokens.at(-1) as TokenId | undefined);
+    });
+  }
+
+  /** Sends the accepted nodes' features, and lets the model's cache follow before its next run. */
+  #accept(sid: string, session: StageSession, nodes: readonly NodeId[], next: TokenId | undefined): void {
     if (next === undefined) return;
-    const taps = await engine.commit(sid, commit.nodes as NodeId[], next);
-    this.#sendTaps(sid, commit.generation, taps);
+    this.#sendTaps(sid, session.generation, session.taps.take(nodes, this.#options.spec.taps));
+    this.#options.engine.commit(sid, nodes, next).catch((error: unknown) => {
+      this.#context.after(0, () => {
+        throw error;
+      });
+    });
   }
 
   #sendTaps(sid: string, generation: number, taps: readonly TapRows[]): void {

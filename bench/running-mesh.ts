@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 
 const MAIN = join(import.meta.dir, "../cli/main.ts");
-const START_MS_MAX = 240_000;
+const START_MS_MAX = 300_000;
 const STOP_MS_MAX = 20_000;
 
 export interface RunningMesh {

@@ -34,8 +34,8 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     return this.#queue.run(() => this.#run(run));
   }
 
-  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<readonly TapRows[]> {
-    return this.#queue.run(() => this.#sessions.get(session)?.commit(accepted, next) ?? []);
+  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<void> {
+    return this.#queue.run(() => this.#sessions.get(session)?.commit(accepted, next));
   }
 
   nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId> {
@@ -80,8 +80,7 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     try {
       const liveHidden = hidden && selectRows(hidden, nodes, admission.nodes);
       const outputs = await session.forward(admission, liveHidden);
-      if (!committed) session.keepTaps(admission.nodes, outputs.taps);
-      const taps = committed ? tapRows(this.#math.taps, admission.nodes, outputs.taps) : [];
+      const taps = tapRows(this.#math.taps, admission.nodes, outputs.taps);
       return { nodes: admission.nodes, hidden: outputs.hidden, taps, computeMs: performance.now() - started };
     } catch (error) {
       // Its rows are taken but were not written: the session can only be replayed from the start.

@@ -22,17 +22,17 @@ export interface StageResult {
   readonly nodes: SegmentNodes;
   /** [nodes, hidden] their rows for the next stage. */
   readonly hidden: Float32Array;
-  /** For a committed run only: tap rows of its nodes, to be sent to the drafter at once. */
+  /** Rows of the stage's tapped layers, one for each of `nodes`. */
   readonly taps: readonly TapRows[];
   /** Time inside the model, without queueing. */
   readonly computeMs: number;
 }
 
-/** Rows of one tap for some committed nodes. */
+/** Rows of one tap for some nodes. */
 export interface TapRows {
   /** 1-based layer. */
   readonly layer: number;
-  /** [nodes] absolute positions; unique, since rows are only given for committed nodes. */
+  /** [nodes] absolute positions. */
   readonly positions: Uint32Array;
   /** [nodes, hidden] */
   readonly rows: Float32Array;
@@ -47,10 +47,10 @@ export interface StageEngine {
   run(run: StageRun): Promise<StageResult>;
   /**
    * Accepts `accepted` (a path below the committed one) and prunes every node that is not a descendant
-   * of its last node through a child with token `next`. Returns the tap rows of the accepted nodes.
-   * Unknown sessions and nodes already committed are ignored (empty result): commits may repeat.
+   * of its last node through a child with token `next`. Unknown sessions and nodes already committed are
+   * ignored: commits may repeat.
    */
-  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<readonly TapRows[]>;
+  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<void>;
   /** Last stage only: the target's token at `position` from one hidden row [hidden] of the node before it. */
   nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId>;
   /** Frees all rows of the session; unknown sessions are ignored. */

@@ -43,7 +43,8 @@ class StageHost {
       case "run":
         return stage.run(call.run);
       case "commit":
-        return stage.commit(call.session, call.accepted, call.next);
+        await stage.commit(call.session, call.accepted, call.next);
+        return undefined;
       case "nextToken":
         return stage.nextToken(call.hiddenRow, call.sampling, call.position);
       case "release":

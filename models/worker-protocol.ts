@@ -36,7 +36,7 @@ type Answer<Method extends keyof StageEngine> = Awaited<ReturnType<StageEngine[M
 export interface StageAnswers {
   open: undefined;
   run: Answer<"run">;
-  commit: Answer<"commit">;
+  commit: undefined;
   nextToken: Answer<"nextToken">;
   release: undefined;
   usage: Answer<"usage">;

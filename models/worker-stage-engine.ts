@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { KvBudgetError } from "./kv-cache.ts";
-import type { StageEngine, StageResult, StageRun, TapRows } from "./stage-engine.ts";
+import type { StageEngine, StageResult, StageRun } from "./stage-engine.ts";
 import type {
   StageAnswers,
   StageCall,
@@ -69,8 +69,8 @@ export class WorkerStageEngine implements StageEngine {
     return this.#call({ kind: "run", run });
   }
 
-  commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<readonly TapRows[]> {
-    return this.#call({ kind: "commit", session, accepted, next });
+  async commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<void> {
+    await this.#call({ kind: "commit", session, accepted, next });
   }
 
   nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId> {

@@ -21,6 +21,11 @@ export interface ActorContext {
   readonly log: Log;
   /** Messages of `pattern` go into this actor's mailbox from now on. */
   listen(pattern: string, options: ListenOptions): Subscription;
+  /**
+   * Calls `handle` as soon as a message of `pattern` arrives, even while a turn waits for something: for
+   * short bookkeeping that must not wait for a long turn. What it throws is a crash, as in a turn.
+   */
+  hear(pattern: string, handle: (message: Message) => void): Subscription;
   /** Runs `turn` as a turn of its own in the normal lane, at the earliest after `ms`. */
   after(ms: number, turn: () => void | Promise<void>): Subscription;
 }

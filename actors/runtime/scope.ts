@@ -74,13 +74,37 @@ export class Scope implements ActorContext {
   }
 
   listen(pattern: string, options: ListenOptions): Subscription {
+    const queue = options.queue === undefined ? {} : { queue: options.queue };
+    return this.#subscribe(pattern, queue, (message, meter) =>
+      this.#options.onMessage({ kind: "message", message, meter }, options.lane),
+    );
+  }
+
+  hear(pattern: string, handle: (message: Message) => void): Subscription {
+    return this.#subscribe(pattern, {}, (message, meter) => {
+      meter.requests++;
+      try {
+        handle(message);
+      } catch (error) {
+        meter.errors++;
+        this.#options.onTurn({
+          kind: "turn",
+          turn: () => {
+            throw error;
+          },
+        });
+      }
+    });
+  }
+
+  #subscribe(
+    pattern: string,
+    options: { readonly queue?: string },
+    onMessage: (message: Message, meter: Meter) => void,
+  ): Subscription {
     if (this.#closed) return { unsubscribe: () => {} };
     const meter = new Meter(pattern, options.queue);
-    const subscription = this.transport.subscribe(
-      pattern,
-      (message) => this.#options.onMessage({ kind: "message", message, meter }, options.lane),
-      options.queue === undefined ? {} : { queue: options.queue },
-    );
+    const subscription = this.transport.subscribe(pattern, (message) => onMessage(message, meter), options);
     this.#subscriptions.set(subscription, meter);
     return {
       unsubscribe: () => {

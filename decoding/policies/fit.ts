@@ -15,9 +15,16 @@ const HIT_RATES: readonly (readonly number[])[] = [
   [0.16, 0.09, 0.049, 0.049, 0.023, 0.023],
 ];
 
-/** Below this path probability a node costs more than it brings on every device tried. */
-const MIN_PROBABILITY = 0.04;
+/**
+ * Path probability below which a node costs more than it brings, for stages that share their cores with
+ * what they compete against; where a stage would else be idle, proportionally less is enough.
+ */
+const MIN_PROBABILITY = 0.2;
+/** Candidates a node: the first few ranks hold nearly all that is above the least probability. */
+const TOP_K = 4;
 const MAX_SEGMENT_NODES = 32;
+/** Paths fainter than this are left out of the sums. */
+const FAINT = 0.01;
 
 /**
  * Sizes of FlowSpec for a device with these costs: the segment length n that maximises the expected
@@ -35,15 +42,20 @@ export function fitFlowspec(costs: SegmentCosts, share: number): FlowspecSizes {
     const value = sum / (share * first + Math.max(0, segmentMs(costs, nodes) - first));
     if (value > best.value) best = { nodes, value };
   }
-  const total = Math.max(best.nodes, 2) * 2;
-  const size = { topK: Math.min(4, Math.max(2, best.nodes)), depth: 3, total };
+  const minProbability = MIN_PROBABILITY * share;
+  const worthwhile = profile.filter((p) => p >= minProbability).length;
+  const size = {
+    topK: TOP_K,
+    depth: worthwhileLevels(minProbability),
+    total: 2 * Math.max(worthwhile, best.nodes),
+  };
   return {
     initial: size,
     expansion: size,
     segmentNodes: best.nodes,
     appendedNodes: best.nodes,
     restart: "send",
-    minProbability: MIN_PROBABILITY,
+    minProbability,
   };
 }
 
@@ -57,12 +69,22 @@ export function segmentMs(costs: SegmentCosts, nodes: number): number {
   return a.ms + ((b.ms - a.ms) * (nodes - a.nodes)) / (b.nodes - a.nodes);
 }
 
+/** Levels at which the best path is still expected to be worth its cost; at least one. */
+function worthwhileLevels(minProbability: number): number {
+  let best = 1;
+  const levels = HIT_RATES.findIndex(([first = 0]) => {
+    best *= first;
+    return best < minProbability;
+  });
+  return Math.max(1, levels < 0 ? HIT_RATES.length : levels);
+}
+
 /** Path probabilities of the root (1) and of the nodes below it, greatest first. */
 function expectedProbabilities(): number[] {
   const all = [1];
   let level = [1];
   for (const rates of HIT_RATES) {
-    level = level.flatMap((p) => rates.map((rate) => p * rate)).filter((p) => p >= MIN_PROBABILITY / 4);
+    level = level.flatMap((p) => rates.map((rate) => p * rate)).filter((p) => p >= FAINT);
     all.push(...level);
   }
   return all.sort((a, b) => b - a);

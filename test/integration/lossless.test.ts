@@ -5,8 +5,8 @@ import { startMesh } from "../../bench/running-mesh.ts";
 import type { ModelText } from "../../models/model-text.ts";
 import { type Answer, type Ask, defaultModelText, MeshSessions } from "./mesh-sessions.ts";
 
-const MAX_TOKENS = 20;
-const AT_ONCE = 4;
+const MAX_TOKENS = 16;
+const AT_ONCE = 8;
 const MINUTES = 60_000;
 
 let text: ModelText;

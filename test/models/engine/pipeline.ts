@@ -100,10 +100,8 @@ export class Pipeline implements AsyncDisposable {
     return { ...result, taps };
   }
 
-  async commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<TapRows[]> {
-    const taps = [];
-    for (const engine of this.engines) taps.push(...(await engine.commit(session, accepted, next)));
-    return taps;
+  async commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<void> {
+    for (const engine of this.engines) await engine.commit(session, accepted, next);
   }
 
   async release(session: string): Promise<void> {
