@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import OpenAI from "openai";
+import { listActors } from "../../bench/mesh-inventory.ts";
+import { readPrompts } from "../../bench/prompts.ts";
+import { descendants, isRunning, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { connectNats } from "../../transport/nats.ts";
+import type { Transport } from "../../transport/transport.ts";
+
+const MINUTES = 60_000;
+const decoder = new TextDecoder();
+
+let mesh: RunningMesh;
+let client: OpenAI;
+let transport: Transport;
+let questions: string[];
+
+beforeAll(async () => {
+  mesh = await startMesh("--stages", "4");
+  client = new OpenAI({ baseURL: `${mesh.url}/v1`, apiKey: "none", maxRetries: 0 });
+  transport = await connectNats({ url: mesh.natsUrl, name: "test-chat" });
+  const prompts = await readPrompts(join(import.meta.dir, "../../bench/prompts.jsonl"));
+  questions = prompts.filter(({ kind }) => kind !== "summary").map(({ text }) => text);
+}, 6 * MINUTES);
+
+afterAll(async () => {
+  await transport.close();
+  await mesh.stop();
+});
+
+function ask(index: number, maxTokens: number, temperature = 0.8) {
+  return {
+    model: "default",
+    messages: [{ role: "user" as const, content: questions[index]! }],
+    temperature,
+    seed: 100 + index,
+    max_tokens: maxTokens,
+  };
+}
+
+const answer = async (index: number, maxTokens: number): Promise<string> =>
+  (await client.chat.completions.create(ask(index, maxTokens))).choices[0]?.message.content ?? "";
+
+async function processOf(name: string): Promise<number> {
+  const actor = (await listActors(transport)).find((one) => one.name === name);
+  return Number(actor?.metadata.pid);
+}
+
+interface Heard {
+  readonly subject: string;
+  readonly body: Record<string, unknown>;
+}
+
+/** Everything that is said of sessions from now on. */
+function hearSessions(verb: string): { readonly heard: Heard[]; stop(): void } {
+  const heard: Heard[] = [];
+  const subscription = transport.subscribe(`flow.${mesh.mesh}.session.*.${verb}`, ({ subject, body }) => {
+    heard.push({ subject, body: JSON.parse(decoder.decode(body)) });
+  });
+  return { heard, stop: () => subscription.unsubscribe() };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + MINUTES;
+  while (!condition() && performance.now() < deadline) await Bun.sleep(20);
+  expect(condition()).toBe(true);
+}
+
+describe("a running mesh", () => {
+  test(
+    "answers 8 requests at once, each as when it is alone",
+    async () => {
+      const indices = [0, 1, 2, 3, 4, 5, 6, 7];
+      const alone: string[] = [];
+      for (const index of indices) alone.push(await answer(index, 24));
+      expect(await Promise.all(indices.map((index) => answer(index, 24)))).toEqual(alone);
+      expect(alone.every((text) => text.length > 0)).toBe(true);
+    },
+    4 * MINUTES,
+  );
+
+  test(
+    "streams the same text as it gives at once, and publishes it as readable commits",
+    async () => {
+      const commits = hearSessions("commit");
+      const stream = await client.chat.completions.create({
+        ...ask(3, 40, 0),
+        stream: true,
+        stream_options: { include_usage: true },
+      });
+      let text = "";
+      let usage: unknown;
+      for await (const chunk of stream) {
+        text += chunk.choices[0]?.delta.content ?? "";
+        usage = chunk.usage ?? usage;
+      }
+      await transport.flush();
+      commits.stop();
+      const whole = await client.chat.completions.create(ask(3, 40, 0));
+      expect(text).toBe(whole.choices[0]?.message.content ?? "");
+      expect(usage).toEqual(whole.usage);
+      expect(commits.heard.map(({ body }) => body.text).join("")).toContain(text.slice(0, 20));
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "forgets a session everywhere when its client leaves",
+    async () => {
+      const ends = hearSessions("end");
+      const leaving = new AbortController();
+      const stream = await client.chat.completions.create(
+        { ...ask(5, 400), stream: true },
+        { signal: leaving.signal },
+      );
+      const reading = (async () => {
+        for await (const _ of stream) leaving.abort();
+      })().catch(() => {});
+      await until(() => ends.heard.length > 0);
+      await reading;
+      ends.stop();
+      expect(ends.heard[0]?.body.reason).toBe("cancelled");
+      const stats = ends.heard[0]?.body.stats as { completionTokens: number };
+      expect(stats.completionTokens).toBeLessThan(400);
+    },
+    2 * MINUTES,
+  );
+
+  test.each(["stage-0", "stage-2", "stage-3", "drafter"])(
+    "goes on with the same text when %s is killed in the middle",
+    async (victim) => {
+      const expected = await answer(8, 60);
+      const commits = hearSessions("commit");
+      const under = answer(8, 60);
+      await until(() => commits.heard.length >= 10);
+      const pid = await processOf(victim);
+      process.kill(pid, "SIGKILL");
+      expect(await under).toBe(expected);
+      commits.stop();
+      await until(() => mesh.output().includes(`${victim}: is up again`));
+      expect(await answer(8, 60)).toBe(expected);
+    },
+    3 * MINUTES,
+  );
+
+  test("refuses what it can't do, naming the field, and goes on", async () => {
+    const refusal = async (body: unknown) => {
+      const response = await fetch(`${mesh.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: typeof body === "string" ? body : JSON.stringify(body),
+      });
+      const { error } = (await response.json()) as { error: { param: string | null; message: string } };
+      return [response.status, error.param, error.message];
+    };
+    const good = ask(0, 4);
+    expect(await refusal("{ not json")).toMatchObject([400, null, expect.stringContaining("JSON")]);
+    expect(await refusal({ ...good, model: "gpt-9" })).toMatchObject([404, "model", expect.any(String)]);
+    expect(await refusal({ ...good, max_tokens: -1 })).toMatchObject([400, "max_tokens", expect.any(String)]);
+    expect(await refusal({ ...good, temperature: 3 })).toMatchObject([
+      400,
+      "temperature",
+      expect.any(String),
+    ]);
+    const long = [{ role: "user", content: "word ".repeat(9000) }];
+    expect(await refusal({ ...good, messages: long })).toMatchObject([
+      400,
+      "messages",
+      expect.stringContaining("8192"),
+    ]);
+    expect((await answer(0, 4)).length).toBeGreaterThan(0);
+  });
+});
+
+describe("flowmesh up", () => {
+  test(
+    "leaves no process behind after Ctrl-C",
+    async () => {
+      const other = await startMesh("--stages", "2");
+      const children = await descendants(other.pid);
+      expect(children.length).toBeGreaterThanOrEqual(6);
+      expect(await other.stop()).toBe(130);
+      expect(children.filter(isRunning)).toEqual([]);
+    },
+    3 * MINUTES,
+  );
+});
