@@ -130,7 +130,6 @@ export type CandidatesMessage = v.InferOutput<typeof candidatesSchema>;
 
 /** `event.up`: an actor has started (anew); what it knew of sessions before is gone. */
 export const actorUpSchema = v.object({ name: v.string(), epoch: count });
-export type ActorUpMessage = v.InferOutput<typeof actorUpSchema>;
 
 /** `event.pipeline`, each second and on change: what the mesh serves. */
 export const pipelineSchema = v.object({

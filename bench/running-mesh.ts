@@ -17,7 +17,7 @@ export interface RunningMesh {
 }
 
 /** A port that nobody listens on just now. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

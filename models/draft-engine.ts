@@ -44,9 +44,8 @@ export interface DraftEngine {
   begin(session: string, tokens: Uint32Array): Promise<void>;
   extend(context: DraftContext): Promise<void>;
   /**
-   * `onLayer` hears each level's candidates as they are found (arrays index into the accumulated
-   * result); the promise gives the final selection. A newer `extend` or `release` of the session ends
-   * an expansion early with what it has.
+   * The best candidates by path score. A newer `extend` or `release` of the session ends an expansion
+   * early with what it has.
    */
   expand(request: DraftRequest): Promise<DraftCandidates>;
   release(session: string): Promise<void>;

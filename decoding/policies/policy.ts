@@ -48,7 +48,7 @@ export const NOTHING: Plan = { segment: [] };
 export const windowOf = (stageCount: number): number => stageCount + 2;
 
 /** One segment may wait at the first stage while another is computed there. */
-export const QUEUED_MAX = 2;
+const QUEUED_MAX = 2;
 
 export type FlowWindow = Pick<PolicyView, "inFlight" | "queued" | "stageCount">;
 

@@ -2,7 +2,7 @@ import type { ChatMessage, TextPort, TokenDecoder } from "../../http/text-port.t
 
 /** Ends an answer; its text must never be seen. */
 export const END_TOKEN = 256;
-export const END_TEXT = "<|im_end|>";
+const END_TEXT = "<|im_end|>";
 
 const encoder = new TextEncoder();
 

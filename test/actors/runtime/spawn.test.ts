@@ -152,35 +152,6 @@ describe("turns", () => {
   });
 });
 
-describe("hear", () => {
-  test("is called at once, even while a turn waits", async () => {
-    const { definition, heard, open, context } = scribe();
-    const ref = await spawn(definition, options);
-    context().hear("urgent.word", () => void heard.push("word"));
-    say("say", "wait");
-    await settle();
-    say("urgent.word", "");
-    await settle();
-    expect(heard).toEqual(["wait", "word"]);
-    open();
-    await settle();
-    expect(heard).toEqual(["wait", "word", "/wait"]);
-    await ref.stop();
-  });
-
-  test("what it throws is a crash", async () => {
-    const { definition, context } = scribe();
-    const ref = await spawn(definition, options);
-    context().hear("urgent.word", () => {
-      throw new Error("bad word");
-    });
-    say("urgent.word", "");
-    await settle();
-    expect(ref.stats.failed).toBe(1);
-    await ref.stop();
-  });
-});
-
 describe("after", () => {
   test("runs a turn of its own once, in the normal lane, at its time", async () => {
     const { definition, heard, open, context } = scribe();
