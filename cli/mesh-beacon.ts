@@ -10,6 +10,9 @@ export interface Beacon {
   stop(): Promise<void>;
 }
 
+/** A process that is away for less is being restarted: requests are taken, and wait for it. */
+const RESTART_GRACE_MS = 10_000;
+
 /** Tells the mesh each second what it serves; `missing` names a process that is not up, if there is one. */
 export async function startBeacon(
   plan: MeshPlan,
@@ -26,9 +29,11 @@ export async function startBeacon(
     stages: model.stages.length,
     numerics: options.numerics,
   };
+  let missingSinceMs: number | undefined;
   const read = () => {
     const name = missing();
-    return name === undefined
+    missingSinceMs = name === undefined ? undefined : (missingSinceMs ?? systemClock.now());
+    return missingSinceMs === undefined || systemClock.now() - missingSinceMs < RESTART_GRACE_MS
       ? { ...serves, ready: true }
       : { ...serves, ready: false, reason: `${name} is being started` };
   };
