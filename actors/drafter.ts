@@ -44,7 +44,12 @@ export function drafterActor(options: DrafterOptions): ActorDefinition {
   };
 }
 
+/** Sessions that nobody mentions for this long are forgotten: their end was lost. */
+const IDLE_MS_MAX = 15 * 60_000;
+const REAP_EVERY_MS = 60_000;
+
 interface Entry {
+  lastUsedMs: number;
   readonly rows: DraftSession;
   sampling: SamplingParams | undefined;
   wanted: ExpandMessage | undefined;
@@ -63,6 +68,7 @@ class Drafter implements Actor {
     context.listen(sessionSubject(mesh, ANY, "commit"), { lane: "normal" });
     context.listen(sessionSubject(mesh, ANY, "end"), { lane: "urgent" });
     context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));
+    this.#reapLater();
   }
 
   async receive(message: Message): Promise<void> {
@@ -137,7 +143,12 @@ class Drafter implements Actor {
     }
     if (known !== undefined) await this.#options.engine.release(sid);
     const rows = new DraftSession(generation, this.#options.engine.taps);
-    const entry: Entry = { rows, sampling: undefined, wanted: undefined };
+    const entry: Entry = {
+      rows,
+      sampling: undefined,
+      wanted: undefined,
+      lastUsedMs: this.#context.clock.now(),
+    };
     this.#sessions.set(sid, entry);
     return entry;
   }
@@ -147,6 +158,7 @@ class Drafter implements Actor {
     const { engine } = this.#options;
     const entry = this.#sessions.get(sid);
     if (entry?.sampling === undefined) return;
+    entry.lastUsedMs = this.#context.clock.now();
     for (let ready = entry.rows.take(); ready !== undefined; ready = entry.rows.take()) {
       await engine.extend({ session: sid, ...ready });
     }
@@ -181,6 +193,14 @@ class Drafter implements Actor {
   #toTree(sid: string, kind: MessageKind, value: unknown): void {
     const { mesh, epoch } = this.#options;
     this.#context.transport.publish(treeSubject(mesh, epoch, sid), encodeJson(value), { "Flow-Kind": kind });
+  }
+
+  #reapLater(): void {
+    this.#context.after(REAP_EVERY_MS, async () => {
+      const before = this.#context.clock.now() - IDLE_MS_MAX;
+      for (const [sid, { lastUsedMs }] of this.#sessions) if (lastUsedMs < before) await this.#forget(sid);
+      this.#reapLater();
+    });
   }
 
   async #forget(sid: string): Promise<void> {

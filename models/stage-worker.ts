@@ -7,9 +7,9 @@ import type {
   StageAnswers,
   StageCall,
   StageEngineOptions,
+  StageFailure,
   StageRequest,
   StageResponse,
-  WorkerFailure,
 } from "./worker-protocol.ts";
 
 /** Answers the requests of the thread that started this one. */
@@ -69,7 +69,7 @@ function buffersOf({ hidden, taps }: StageAnswers["run"]): ArrayBuffer[] {
   return [...buffers].filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
-function failureOf(error: unknown): WorkerFailure {
+function failureOf(error: unknown): StageFailure {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) };
   const { name, message } = error;
   if (!(error instanceof KvBudgetError)) return { name, message };

@@ -1,6 +1,7 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { StageEngine, StageRun } from "./stage-engine.ts";
+import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
 
 export interface StageEngineOptions {
   /** Folder of a compiled stage. */
@@ -33,7 +34,7 @@ export type StageCall =
 
 type Answer<Method extends keyof StageEngine> = Awaited<ReturnType<StageEngine[Method]>>;
 
-export interface StageAnswers {
+export type StageAnswers = {
   open: undefined;
   run: Answer<"run">;
   commit: undefined;
@@ -41,21 +42,16 @@ export interface StageAnswers {
   release: undefined;
   usage: Answer<"usage">;
   close: undefined;
-}
+};
 
 export interface StageRequest {
   readonly id: number;
   readonly call: StageCall;
 }
 
-export type StageResponse =
-  | { readonly id: number; readonly answer: StageAnswers[keyof StageAnswers] }
-  | { readonly id: number; readonly failure: WorkerFailure };
+export type StageResponse = WorkerResponse<StageAnswers[keyof StageAnswers], StageFailure>;
 
-/** An error as it crosses the thread boundary, where its class is lost. */
-export interface WorkerFailure {
-  readonly name: string;
-  readonly message: string;
+export interface StageFailure extends WorkerFailure {
   /** Of a `KvBudgetError`. */
   readonly kvBytes?: { readonly needed: number; readonly budget: number };
 }

@@ -1,4 +1,5 @@
 import type { DraftCandidates, DraftContext, DraftRequest } from "../draft-engine.ts";
+import type { WorkerFailure, WorkerResponse } from "../worker-calls.ts";
 
 export interface HeadEngineOptions {
   /** Folder that `compileDraftHead` gave. */
@@ -18,7 +19,7 @@ export type DraftCall =
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "close" };
 
-export interface DraftAnswers {
+export type DraftAnswers = {
   /** The head's taps. */
   open: readonly number[];
   begin: undefined;
@@ -26,7 +27,7 @@ export interface DraftAnswers {
   expand: DraftCandidates;
   release: undefined;
   close: undefined;
-}
+};
 
 export type DraftAnswer = DraftAnswers[keyof DraftAnswers];
 
@@ -35,14 +36,9 @@ export interface DraftWorkerRequest {
   readonly call: DraftCall;
 }
 
-export type DraftWorkerResponse =
-  | { readonly id: number; readonly answer: DraftAnswer }
-  | { readonly id: number; readonly failure: DraftWorkerFailure };
+export type DraftWorkerResponse = WorkerResponse<DraftAnswer, DraftFailure>;
 
-/** An error as it crosses the thread boundary, where its class is lost. */
-export interface DraftWorkerFailure {
-  readonly name: string;
-  readonly message: string;
+export interface DraftFailure extends WorkerFailure {
   /** Of a `DraftContextError`. */
   readonly context?: { readonly session: string; readonly problem: string };
 }

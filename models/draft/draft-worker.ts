@@ -4,7 +4,7 @@ import { DraftContextError } from "./draft-context-error.ts";
 import type {
   DraftAnswer,
   DraftCall,
-  DraftWorkerFailure,
+  DraftFailure,
   DraftWorkerRequest,
   DraftWorkerResponse,
   HeadEngineOptions,
@@ -52,7 +52,7 @@ async function perform(engine: DraftEngine, call: DraftCall): Promise<DraftAnswe
   }
 }
 
-function failureOf(error: unknown): DraftWorkerFailure {
+function failureOf(error: unknown): DraftFailure {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) };
   const { name, message } = error;
   if (!(error instanceof DraftContextError)) return { name, message };

@@ -7,8 +7,9 @@ import { DraftContextError } from "../../../models/draft/draft-context-error.ts"
 import { HeadDraftEngine } from "../../../models/draft/head-draft-engine.ts";
 import { NgramDraftEngine } from "../../../models/draft/ngram-draft-engine.ts";
 import { OrtHeadModel } from "../../../models/draft/ort-head-model.ts";
-import { DraftWorkerError, startDraftEngine } from "../../../models/draft/worker-draft-engine.ts";
+import { startDraftEngine } from "../../../models/draft/worker-draft-engine.ts";
 import type { DraftEngine } from "../../../models/draft-engine.ts";
+import { ModelWorkerError } from "../../../models/worker-calls.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
 import { seededRandom } from "../gguf/random-tensor.ts";
 import { headFixture } from "./head-fixture.ts";
@@ -91,7 +92,7 @@ describe("a worker", () => {
     await engine.close();
     await engine.close();
     expect(await engine.ended).toBeUndefined();
-    await expect(engine.begin("s", TEXT)).rejects.toBeInstanceOf(DraftWorkerError);
+    await expect(engine.begin("s", TEXT)).rejects.toBeInstanceOf(ModelWorkerError);
   });
 
   test("that cannot load its head is refused at the start", async () => {

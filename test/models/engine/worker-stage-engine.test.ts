@@ -4,11 +4,8 @@ import { join } from "node:path";
 import { tokenId } from "../../../decoding/ids.ts";
 import { GREEDY } from "../../../decoding/sampling-params.ts";
 import { KvBudgetError } from "../../../models/kv-cache.ts";
-import {
-  StageWorkerError,
-  startStageEngine,
-  WorkerStageEngine,
-} from "../../../models/worker-stage-engine.ts";
+import { ModelWorkerError } from "../../../models/worker-calls.ts";
+import { startStageEngine, WorkerStageEngine } from "../../../models/worker-stage-engine.ts";
 import {
   bitsOf,
   chainOf,
@@ -75,7 +72,7 @@ test("a worker gives the same bits as the engine in this thread", async () => {
   await worker.close();
   await worker.close();
   expect(await worker.ended).toBeUndefined();
-  expect(await failureOf(worker.usage())).toBeInstanceOf(StageWorkerError);
+  expect(await failureOf(worker.usage())).toBeInstanceOf(ModelWorkerError);
 });
 
 test("errors keep their kind, and the worker goes on after them", async () => {
@@ -115,7 +112,7 @@ describe("when the worker dies", () => {
     const waiting = failureOf(engine.usage());
     const fatal = failureOf(engine.release(manner));
     const error = await engine.ended;
-    if (!(error instanceof StageWorkerError)) throw new Error(`ended with ${error}`);
+    if (!(error instanceof ModelWorkerError)) throw new Error(`ended with ${error}`);
     expect(error.message).toMatch(reason);
     expect(await waiting).toBe(error);
     expect(await fatal).toBe(error);
@@ -127,7 +124,7 @@ describe("when the worker dies", () => {
     const engine = await dying();
     const waiting = failureOf(engine.usage());
     await engine.terminate();
-    expect(await waiting).toBeInstanceOf(StageWorkerError);
+    expect(await waiting).toBeInstanceOf(ModelWorkerError);
     expect(await engine.ended).toBeUndefined();
   });
 });
