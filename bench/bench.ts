@@ -9,7 +9,7 @@ import { provideModel } from "../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../models/provision/model-catalogue.ts";
 import { connectNats } from "../transport/nats.ts";
 import { type HopCost, measureHops } from "./hop.ts";
-import { type ActorProcess, listActors } from "./mesh-inventory.ts";
+import { type ActorProcess, listProcesses } from "./mesh-inventory.ts";
 import { type BenchPrompt, readPrompts } from "./prompts.ts";
 import { renderReport } from "./report.ts";
 import { startMesh } from "./running-mesh.ts";
@@ -72,7 +72,7 @@ export async function bench(options: BenchOptions): Promise<void> {
     const sessions = new SessionClient({ mesh: mesh.mesh, transport, clock: systemClock });
     try {
       const runs = await playAll(sessions, { text, prompts, options, device });
-      scenarios.push({ device, runs, actors: await listActors(transport) });
+      scenarios.push({ device, runs, actors: await listProcesses(transport, mesh.pid) });
       if (hops.length === 0) hops = await measureHops(mesh.natsUrl, transport, HOP_FRAMES);
     } finally {
       sessions.close();

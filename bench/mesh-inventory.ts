@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import type { Transport } from "../transport/transport.ts";
+import { descendants } from "./running-mesh.ts";
 
 const infoSchema = v.object({ name: v.string(), metadata: v.record(v.string(), v.string()) });
 
@@ -15,6 +16,21 @@ export interface ActorProcess {
 }
 
 const ANSWER_MS = 300;
+
+/** The mesh's actors, and the nats-server among the descendants of the process that started it. */
+export async function listProcesses(transport: Transport, meshPid: number): Promise<ActorProcess[]> {
+  const servers = (await descendants(meshPid)).filter((pid) => commandOf(pid) === "nats-server");
+  const described = servers.map((pid) => ({ name: "nats-server", metadata: {}, ...memoryOf(pid) }));
+  return [...(await listActors(transport)), ...described];
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
 
 /** Asks the mesh who is there, by the NATS micro-service protocol. */
 export async function listActors(transport: Transport): Promise<ActorProcess[]> {

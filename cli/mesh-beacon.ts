@@ -5,6 +5,7 @@ import { spawn } from "../actors/runtime/spawn.ts";
 import { connectNats } from "../transport/nats.ts";
 import type { MeshPlan } from "./mesh-children.ts";
 import { POLICIES } from "./role.ts";
+import { processMetadata } from "./roles/membership.ts";
 
 export interface Beacon {
   stop(): Promise<void>;
@@ -37,7 +38,12 @@ export async function startBeacon(
       ? { ...serves, ready: true }
       : { ...serves, ready: false, reason: `${name} is being started` };
   };
-  const actor = await spawn(pipelineBeaconActor(options.mesh, read), { transport, clock: systemClock, log });
+  const actor = await spawn(pipelineBeaconActor(options.mesh, read), {
+    transport,
+    clock: systemClock,
+    log,
+    metadata: processMetadata(),
+  });
   return {
     async stop() {
       await actor.stop();
