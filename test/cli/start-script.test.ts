@@ -212,6 +212,10 @@ describe("without bun", () => {
     async () => {
       const path = await pathOf(...TOOLS, "npm", "node");
       const results = await Promise.all([start({ path, args: ["a"] }), start({ path, args: ["b"] })]);
+      expect(results.map(({ code, errors }) => [code, code === 0 ? "" : errors])).toEqual([
+        [0, ""],
+        [0, ""],
+      ]);
       expect(results.map(({ out }) => JSON.parse(out))).toMatchObject([
         { args: ["a"], bun: "1.4.5" },
         { args: ["b"], bun: "1.4.5" },
