@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { tokenId } from "../../../decoding/ids.ts";
 import type { DequantizableType } from "../../../models/gguf/dequantize.ts";
 import { type GgufFile, openGguf } from "../../../models/gguf/gguf-file.ts";
+import { partitionLayers } from "../../../models/partition.ts";
 import type { Numerics } from "../../../models/stage-spec.ts";
 import { defaultModelPath } from "../../model.ts";
 import { seededRandom } from "../gguf/random-tensor.ts";
@@ -170,14 +171,17 @@ describe("the default model", () => {
   );
 
   test(
-    "has the same bits whole and split",
+    "has the same bits whole and split into 2 to 6 stages",
     async () => {
       const settings = { numerics: "fast" as const, threads: 2, cacheDir: folder.path };
-      await using whole = await Pipeline.open(gguf, { ...settings, bounds: [0, 30] });
-      await using split = await Pipeline.open(gguf, { ...settings, bounds: [0, 13, 25, 30] });
       const path = chainOf(tokensOf(40, 49_152));
-      const expected = bitsOf(await inChunks(whole, path, 40));
-      expect(bitsOf(await inChunks(split, path, 16))).toEqual(expected);
+      const bitsFor = async (stageCount: number): Promise<Uint32Array> => {
+        const bounds = partitionLayers({ layers: 30, stageCount, headLayerEquivalents: 8 });
+        await using pipeline = await Pipeline.open(gguf, { ...settings, bounds });
+        return bitsOf(await inChunks(pipeline, path, 16));
+      };
+      const whole = await bitsFor(1);
+      for (const stageCount of [2, 3, 4, 5, 6]) expect(await bitsFor(stageCount)).toEqual(whole);
     },
     TIMEOUT_MS,
   );
