@@ -31,7 +31,7 @@ const IDLE_MS_MAX = 15 * 60_000;
 export class StageSessions {
   readonly #sessions = new Map<string, StageSession>();
   /** Generation for which a gap was reported, by session: all of it is dropped from then on. */
-  readonly #broken = new Map<string, number>();
+  readonly #broken = new Map<string, { readonly generation: number; readonly sinceMs: number }>();
 
   get size(): number {
     return this.#sessions.size;
@@ -43,18 +43,19 @@ export class StageSessions {
 
   arrive(sid: string, frame: SegmentFrame, nowMs: number): Arrival {
     const known = this.#sessions.get(sid);
-    if ((this.#broken.get(sid) ?? -1) >= frame.generation) return { kind: "stale" };
+    if ((this.#broken.get(sid)?.generation ?? -1) >= frame.generation) return { kind: "stale" };
     if (known !== undefined && frame.generation < known.generation) return { kind: "stale" };
     if (frame.sequence === 0 && frame.generation !== known?.generation) {
-      if (frame.spec === undefined) return this.#break(sid, frame.generation);
+      if (frame.spec === undefined) return this.#break(sid, frame.generation, nowMs);
       const session = openSession(frame.generation, frame.spec, nowMs);
       this.#sessions.set(sid, session);
       this.#broken.delete(sid);
       return { kind: "fresh", session };
     }
-    if (known === undefined || frame.generation > known.generation) return this.#break(sid, frame.generation);
+    if (known === undefined || frame.generation > known.generation)
+      return this.#break(sid, frame.generation, nowMs);
     if (frame.sequence < known.nextSequence) return { kind: "stale" };
-    if (frame.sequence > known.nextSequence) return this.#break(sid, frame.generation);
+    if (frame.sequence > known.nextSequence) return this.#break(sid, frame.generation, nowMs);
     known.nextSequence++;
     known.lastUsedMs = nowMs;
     return { kind: "next", session: known };
@@ -65,14 +66,15 @@ export class StageSessions {
     this.#broken.delete(sid);
   }
 
-  /** Sessions that nobody has used for long: their end must have been lost. */
+  /** Sessions that nobody has used for long: their end must have been lost. Old gaps are forgotten, too. */
   idle(nowMs: number): string[] {
     const before = nowMs - IDLE_MS_MAX;
+    for (const [sid, { sinceMs }] of this.#broken) if (sinceMs < before) this.#broken.delete(sid);
     return [...this.#sessions].filter(([, session]) => session.lastUsedMs < before).map(([sid]) => sid);
   }
 
-  #break(sid: string, generation: number): Arrival {
-    this.#broken.set(sid, generation);
+  #break(sid: string, generation: number, sinceMs: number): Arrival {
+    this.#broken.set(sid, { generation, sinceMs });
     return { kind: "gap" };
   }
 }
