@@ -93,12 +93,3 @@ export async function descendants(pid: number): Promise<number[]> {
   }
   return found;
 }
-
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
