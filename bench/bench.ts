@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "../actors/runtime/clock.ts";
 import { SessionClient } from "../actors/session-client.ts";
 import { readSettings } from "../cli/settings.ts";
-import { openGguf } from "../models/gguf/gguf-file.ts";
-import { createModelText, type ModelText } from "../models/model-text.ts";
+import { loadModelText, type ModelText } from "../models/model-text.ts";
 import { provideModel } from "../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../models/provision/model-catalogue.ts";
 import { connectNats } from "../transport/nats.ts";
@@ -60,7 +59,7 @@ const POLICIES = [BASELINE, "flowspec"];
 
 /** Plays the same prompts with each policy in turn on one running mesh a device, and writes a report. */
 export async function bench(options: BenchOptions): Promise<void> {
-  const text = await loadModelText();
+  const text = await loadDefaultText();
   const prompts = evenly(await readPrompts(options.file ?? PROMPTS_FILE), options.prompts);
   const scenarios: Scenario[] = [];
   let hops: HopCost[] = [];
@@ -151,14 +150,9 @@ function showProgress(what: string, done: number, total: number): void {
   else if (done === total) process.stderr.write(`${what}: ${done} of ${total}\n`);
 }
 
-async function loadModelText(): Promise<ModelText> {
+async function loadDefaultText(): Promise<ModelText> {
   const { path } = await provideModel(DEFAULT_MODEL, { cacheRoot: readSettings().cache });
-  const gguf = await openGguf(path);
-  try {
-    return createModelText(gguf);
-  } finally {
-    await gguf.close();
-  }
+  return loadModelText(path);
 }
 
 /** `count` of the prompts, spread over the whole list so that every kind has its share. */

@@ -1,4 +1,5 @@
 import { CHATML_TEMPLATE, type ChatMessage, ChatTemplate, ChatTemplateError } from "./chat-template.ts";
+import { openGguf } from "./gguf/gguf-file.ts";
 import { MetadataReader } from "./gguf/metadata-reader.ts";
 import { TokenTextDecoder } from "./text-decoder.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
@@ -57,6 +58,16 @@ export function createModelText(file: ModelFile): ModelText {
     endTokens: tokenizer.eosTokens,
     vocabularySize: tokenizer.vocabSize,
   };
+}
+
+/** The text side of a model file, which is closed again; see `createModelText` for what it throws. */
+export async function loadModelText(path: string): Promise<ModelText> {
+  const gguf = await openGguf(path);
+  try {
+    return createModelText(gguf);
+  } finally {
+    await gguf.close();
+  }
 }
 
 function chatTemplateOf(file: ModelFile, tokenizer: Tokenizer): ChatTemplate | undefined {

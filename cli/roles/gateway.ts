@@ -5,17 +5,14 @@ import { SessionClient } from "../../actors/session-client.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
 import { serveHttp } from "../../http/server.ts";
-import { openGguf } from "../../models/gguf/gguf-file.ts";
-import { createModelText } from "../../models/model-text.ts";
+import { loadModelText } from "../../models/model-text.ts";
 import { version } from "../../package.json" with { type: "json" };
 import type { GatewayRole, RoleStart } from "../role.ts";
 import { joinMesh, processMetadata } from "./membership.ts";
 
 export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
   const { mesh, host: hostname, port, modelPath } = role;
-  const gguf = await openGguf(modelPath);
-  const text = createModelText(gguf);
-  await gguf.close();
+  const text = await loadModelText(modelPath);
   const transport = await joinMesh(role, "gateway", context.log);
   const sessions = new SessionClient({ mesh, transport, clock: systemClock });
   const metrics = new GatewayMetrics();

@@ -4,8 +4,7 @@ import { stageActor } from "../../actors/stage.ts";
 import { epoch } from "../../decoding/ids.ts";
 import { segmentMs } from "../../decoding/policies/fit.ts";
 import { measureCosts } from "../../models/cost-table.ts";
-import { openGguf } from "../../models/gguf/gguf-file.ts";
-import { createModelText } from "../../models/model-text.ts";
+import { loadModelText } from "../../models/model-text.ts";
 import { paceEngine } from "../../models/paced-stage-engine.ts";
 import type { CostTable } from "../../models/stage-engine.ts";
 import { readManifest } from "../../models/stage-manifest.ts";
@@ -64,14 +63,9 @@ const formatCosts = (costs: CostTable): string =>
   costs.map(({ nodes, ms }) => `${nodes}=${ms.toFixed(2)}`).join(" ");
 
 async function loadTextOf(modelPath: string): Promise<(tokens: readonly number[]) => string> {
-  const gguf = await openGguf(modelPath);
-  try {
-    const text = createModelText(gguf);
-    return (tokens) => {
-      const decoder = text.decoder();
-      return decoder.push(tokens) + decoder.flush();
-    };
-  } finally {
-    await gguf.close();
-  }
+  const text = await loadModelText(modelPath);
+  return (tokens) => {
+    const decoder = text.decoder();
+    return decoder.push(tokens) + decoder.flush();
+  };
 }

@@ -2,18 +2,12 @@ import { systemClock } from "../../actors/runtime/clock.ts";
 import { SessionClient } from "../../actors/session-client.ts";
 import type { RunningMesh } from "../../bench/running-mesh.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
-import { openGguf } from "../../models/gguf/gguf-file.ts";
-import { createModelText, type ModelText } from "../../models/model-text.ts";
+import { loadModelText, type ModelText } from "../../models/model-text.ts";
 import { connectNats } from "../../transport/nats.ts";
 import { defaultModelPath } from "../model.ts";
 
 export async function defaultModelText(): Promise<ModelText> {
-  const gguf = await openGguf(await defaultModelPath());
-  try {
-    return createModelText(gguf);
-  } finally {
-    await gguf.close();
-  }
+  return loadModelText(await defaultModelPath());
 }
 
 export interface Ask {
