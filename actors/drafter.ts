@@ -1,6 +1,6 @@
 import type { Epoch } from "../decoding/ids.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
-import type { DraftEngine } from "../models/draft-engine.ts";
+import type { DraftCandidates, DraftEngine } from "../models/draft-engine.ts";
 import { FrameError } from "../transport/errors.ts";
 import { decodeFeatures } from "../transport/frame.ts";
 import { ANY, draftSubject, eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
@@ -33,8 +33,9 @@ export interface DrafterOptions {
 
 /**
  * Owns the draft model. It follows each session's committed path by the features that the stages send
- * beside commits, and answers the tree manager's expand requests. A request waits until the features of
- * its root have come; a newer request replaces one that waits or runs.
+ * beside commits, and answers the tree manager's expand requests, in parts where the engine tells what it
+ * has found so far. A request waits until the features of its root have come; a newer request replaces one
+ * that waits or runs.
  */
 export function drafterActor(options: DrafterOptions): ActorDefinition {
   return {
@@ -53,6 +54,13 @@ interface Entry {
   readonly rows: DraftSession;
   sampling: SamplingParams | undefined;
   wanted: ExpandMessage | undefined;
+  /** The newest expansion that the engine was asked for. */
+  running: ExpandMessage | undefined;
+}
+
+interface Asked {
+  readonly entry: Entry;
+  readonly sampling: SamplingParams;
 }
 
 class Drafter implements Actor {
@@ -87,12 +95,12 @@ class Drafter implements Actor {
   async #addressed(sid: string, message: Message): Promise<void> {
     const kind = message.headers["Flow-Kind"];
     if (kind === "begin") {
-      const { generation, tokens, sampling } = parseJson(beginSchema, message);
+      const { generation, tokens, promptTokens, sampling } = parseJson(beginSchema, message);
       const entry = await this.#entry(sid, generation);
       if (entry === undefined) return;
       entry.sampling = sampling;
       entry.rows.addTokens(0, tokens);
-      await this.#options.engine.begin(sid, Uint32Array.from(tokens));
+      await this.#options.engine.begin(sid, Uint32Array.from(tokens), promptTokens);
     } else if (kind === "expand") {
       const request = parseJson(expandSchema, message);
       const entry = await this.#entry(sid, request.generation);
@@ -147,6 +155,7 @@ class Drafter implements Actor {
       rows,
       sampling: undefined,
       wanted: undefined,
+      running: undefined,
       lastUsedMs: this.#context.clock.now(),
     };
     this.#sessions.set(sid, entry);
@@ -167,27 +176,28 @@ class Drafter implements Actor {
     entry.wanted = undefined;
     if (wanted.position < entry.rows.done) return;
     // Not awaited: a commit must be able to end the expansion early.
-    this.#expand(sid, wanted, entry.sampling).catch((error: unknown) => {
+    this.#expand(sid, wanted, { entry, sampling: entry.sampling }).catch((error: unknown) => {
       this.#context.after(0, () => {
         throw error;
       });
     });
   }
 
-  async #expand(sid: string, request: ExpandMessage, sampling: SamplingParams): Promise<void> {
-    const { generation, base, position, path, topK, depth, total } = request;
+  async #expand(sid: string, request: ExpandMessage, { entry, sampling }: Asked): Promise<void> {
+    const { generation, base, position, ...size } = request;
     const begun = this.#context.clock.now();
-    const found = await this.#options.engine.expand({ session: sid, path, topK, depth, total, sampling });
-    const candidates: CandidatesMessage = {
-      generation,
-      base,
-      position,
-      parents: [...found.parents],
-      tokens: [...found.tokens],
-      scores: [...found.scores],
-      draftMs: this.#context.clock.now() - begun,
+    entry.running = request;
+    const tell = ({ parents, tokens, scores }: DraftCandidates, more: boolean) => {
+      const found = { parents: [...parents], tokens: [...tokens], scores: [...scores] };
+      const draftMs = this.#context.clock.now() - begun;
+      const candidates: CandidatesMessage = { generation, base, position, ...found, more, draftMs };
+      this.#toTree(sid, "candidates", candidates);
     };
-    this.#toTree(sid, "candidates", candidates);
+    const rest = await this.#options.engine.expand({ session: sid, ...size, sampling }, (part) =>
+      tell(part, true),
+    );
+    // One that was replaced is not the last word on its root: its successor will say that.
+    tell(rest, entry.running !== request);
   }
 
   #toTree(sid: string, kind: MessageKind, value: unknown): void {

@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import { GROWTHS } from "../decoding/policies/policy.ts";
+import { LOGIT_BIAS_ENTRIES_MAX, SAMPLING_RANGES } from "../decoding/sampling-params.ts";
 
 /**
  * JSON messages between actors, one schema each; parsed once where they arrive and trusted inside.
@@ -7,10 +9,23 @@ import * as v from "valibot";
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const ids = v.array(count);
 
+const within = ([least, greatest]: readonly [number, number]) =>
+  v.pipe(v.number(), v.minValue(least), v.maxValue(greatest));
+
+/** SamplingParams, see there. */
 const sampling = v.object({
-  temperature: v.pipe(v.number(), v.minValue(0)),
-  topP: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  temperature: within(SAMPLING_RANGES.temperature),
+  topP: within(SAMPLING_RANGES.topP),
   topK: count,
+  minP: within(SAMPLING_RANGES.minP),
+  repetitionPenalty: within(SAMPLING_RANGES.repetitionPenalty),
+  presencePenalty: within(SAMPLING_RANGES.presencePenalty),
+  frequencyPenalty: within(SAMPLING_RANGES.frequencyPenalty),
+  logitBias: v.pipe(
+    v.array(v.object({ token: count, bias: within(SAMPLING_RANGES.bias) })),
+    v.maxLength(LOGIT_BIAS_ENTRIES_MAX),
+    v.readonly(),
+  ),
   seed: count,
 });
 
@@ -21,6 +36,10 @@ export const sessionSpecSchema = v.object({
   lastPosition: count,
   /** Position of the last token sent as a prompt: there the verifier's walk begins. */
   prefillEnd: count,
+  /** Position at which the answer begins, also on a replay that sends some of the answer as a prompt. */
+  promptTokens: count,
+  /** False: nodes are computed even when they are dead by then, for comparison (see Policy.prunes). */
+  prunes: v.boolean(),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -64,6 +83,7 @@ const statsSchema = v.object({
   draftTokens: count,
   acceptedTokens: count,
   segments: count,
+  misses: count,
 });
 
 /** `session.<sid>.end`: every actor forgets the session. */
@@ -99,8 +119,8 @@ export const ackSchema = v.object({
 /** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up). */
 export const refuseSchema = v.object({ generation: count, message: v.string() });
 
-/** To the drafter, kind `begin`: all tokens that are certain, from position 0. */
-export const beginSchema = v.object({ generation: count, tokens: ids, sampling });
+/** To the drafter, kind `begin`: all tokens that are certain, from position 0; the answer begins at `promptTokens`. */
+export const beginSchema = v.object({ generation: count, tokens: ids, promptTokens: count, sampling });
 export type BeginMessage = v.InferOutput<typeof beginSchema>;
 
 /** To the drafter, kind `expand`. `path` runs from the tree's root, at `position`, to node `base`. */
@@ -109,9 +129,13 @@ export const expandSchema = v.object({
   base: count,
   position: count,
   path: ids,
+  growth: v.picklist(GROWTHS),
   topK: v.pipe(count, v.minValue(1)),
+  batch: v.pipe(count, v.minValue(1)),
   depth: count,
   total: v.pipe(count, v.minValue(1)),
+  minProbability: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  coupled: v.boolean(),
 });
 export type ExpandMessage = v.InferOutput<typeof expandSchema>;
 
@@ -123,6 +147,8 @@ export const candidatesSchema = v.object({
   parents: v.array(v.pipe(v.number(), v.integer(), v.minValue(-1))),
   tokens: ids,
   scores: v.array(v.number()),
+  /** True when the drafter goes on with this expansion and will tell of more. */
+  more: v.boolean(),
   /** Time that the drafter spent, milliseconds. */
   draftMs: v.number(),
 });
@@ -143,6 +169,39 @@ export const pipelineSchema = v.object({
   numerics: v.string(),
 });
 export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
+
+/** A table t(n), see decoding/costs.ts. */
+const costsSchema = v.pipe(
+  v.array(v.object({ nodes: v.pipe(count, v.minValue(1)), ms: v.pipe(v.number(), v.gtValue(0)) })),
+  v.minLength(1),
+);
+
+/** `event.costs`, at start and when they have changed: milliseconds of a stage for a segment of n nodes. */
+export const stageCostsSchema = v.object({ epoch: count, stage: count, costs: costsSchema });
+export type StageCostsMessage = v.InferOutput<typeof stageCostsSchema>;
+
+/**
+ * `event.work`, after each segment of a stage that was asked to tell: what it did when, for time lines.
+ * Times are milliseconds of the host's wall clock, with fractions.
+ */
+export const stageWorkSchema = v.object({
+  epoch: count,
+  stage: count,
+  sid: v.string(),
+  generation: count,
+  segment: count,
+  /** Nodes computed. */
+  nodes: ids,
+  committed: v.boolean(),
+  /** When the stage began, and when it was done with it. */
+  beginMs: v.number(),
+  endMs: v.number(),
+  /** Of that, time inside the real model. */
+  computeMs: v.number(),
+  /** Size of the message that went on. */
+  bytes: count,
+});
+export type StageWorkMessage = v.InferOutput<typeof stageWorkSchema>;
 
 /** The value of header `Flow-Kind` on JSON messages that share a subject. */
 export type MessageKind = "credit" | "ack" | "gap" | "refuse" | "begin" | "expand" | "candidates";

@@ -266,6 +266,6 @@ class ClientSession implements Session {
 
   #ownStats() {
     const known = { promptTokens: this.#promptLength, completionTokens: this.#received };
-    return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0 };
+    return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
   }
 }

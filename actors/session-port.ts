@@ -50,6 +50,8 @@ export interface SessionStats {
   /** Of those, accepted. */
   readonly acceptedTokens: number;
   readonly segments: number;
+  /** Moves of the tree's root to a node that had not been sent. */
+  readonly misses: number;
 }
 
 export interface PipelineStatus {

@@ -1,5 +1,7 @@
+import { PathTokens } from "../decoding/path-tokens.ts";
 import { Verification } from "../decoding/walk.ts";
 import type { SegmentFrame } from "../transport/frame.ts";
+import { DeferredCommits } from "./deferred-commits.ts";
 import { parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
 import { TapStore } from "./tap-store.ts";
 
@@ -9,7 +11,11 @@ export interface StageSession {
   readonly spec: SessionSpec;
   /** The verifier's walk; used by the last stage only. */
   readonly verification: Verification;
+  /** Tokens that are certain; followed by the last stage only. */
+  readonly path: PathTokens;
   readonly taps: TapStore;
+  /** Heard, and not yet followed by the model's cache. */
+  readonly commits: DeferredCommits;
   nextSequence: number;
   lastUsedMs: number;
 }
@@ -85,7 +91,9 @@ function openSession(generation: number, specBytes: Uint8Array, nowMs: number): 
     generation,
     spec,
     verification: new Verification(spec),
+    path: new PathTokens(spec.promptTokens),
     taps: new TapStore(),
+    commits: new DeferredCommits(),
     nextSequence: 1,
     lastUsedMs: nowMs,
   };

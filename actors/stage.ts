@@ -1,10 +1,12 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
 import { KvBudgetError } from "../models/kv-cache.ts";
+import type { Pace } from "../models/pace.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "../models/stage-spec.ts";
 import { FrameError } from "../transport/errors.ts";
 import { decodeSegment, encodeFeatures, encodeSegment, type SegmentFrame } from "../transport/frame.ts";
+import { messageBytes } from "../transport/link-model.ts";
 import {
   ANY,
   draftSubject,
@@ -14,7 +16,7 @@ import {
   stageSubject,
   treeSubject,
 } from "../transport/subjects.ts";
-import type { Message } from "../transport/transport.ts";
+import type { Headers, Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import {
   type CommitMessage,
@@ -23,6 +25,7 @@ import {
   MessageError,
   type MessageKind,
   parseJson,
+  type StageWorkMessage,
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
 import { type StageSession, StageSessions } from "./stage-sessions.ts";
@@ -38,6 +41,21 @@ export interface StageOptions {
   readonly dtype: "f32" | "f16";
   /** The last stage only: text of tokens, for people who listen to commits. */
   readonly textOf?: (tokens: readonly TokenId[]) => string;
+  /** The device that the stage acts like, if it does. */
+  readonly pace?: Pace;
+  /** Called when a segment has been passed on. */
+  readonly onWork?: (work: StageWork) => void;
+}
+
+/** What a stage did with one segment; its times are milliseconds of the actor's clock. */
+export type StageWork = Omit<StageWorkMessage, "epoch" | "stage">;
+
+/** What the verifier found out with one segment. */
+interface Verdict {
+  /** Undefined when the walk has not moved. */
+  readonly walk: Walk | undefined;
+  /** Time that the target's tokens took. */
+  readonly headMs: number;
 }
 
 /** How often a stage looks for sessions whose end was lost. */
@@ -96,24 +114,36 @@ class Stage implements Actor {
   }
 
   async #segment(sid: string, frame: SegmentFrame): Promise<void> {
-    const { epoch, engine, spec } = this.#options;
+    const { epoch, engine, spec, pace, onWork } = this.#options;
+    const { clock } = this.#context;
     if (frame.epoch !== epoch) return;
-    const arrival = this.#sessions.arrive(sid, frame, this.#context.clock.now());
+    const beginMs = clock.now();
+    const arrival = this.#sessions.arrive(sid, frame, beginMs);
     if (arrival.kind === "stale") return;
     if (arrival.kind === "gap") return this.#toTree(sid, "gap", frame);
     if (arrival.kind === "fresh") await engine.release(sid);
+    this.#prune(sid, arrival.session, frame.certain);
     const result = await this.#run(sid, frame);
     if (result === undefined) return;
     // Prompt nodes are never dead: if some are left out, the model has lost the session.
     if (frame.committed && result.nodes.ids.length < frame.nodes.ids.length) {
       return this.#toTree(sid, "gap", frame);
     }
+    const { session } = arrival;
+    const verdict = isLastStage(spec) ? await this.#verify(session, frame, result) : undefined;
+    const nodes = [...result.nodes.ids];
+    await pace?.hold(nodes.length, beginMs);
     if (isFirstStage(spec) && !isLastStage(spec)) this.#toTree(sid, "credit", frame);
     // Prompt tokens are certain, so the drafter may have their features at once.
     if (frame.committed) this.#sendTaps(sid, frame.generation, result.taps);
-    else arrival.session.taps.keep(result.nodes, result.taps);
-    if (isLastStage(spec)) await this.#verify(sid, arrival.session, frame, result);
-    else this.#forward(sid, frame, result);
+    else session.taps.keep(result.nodes, result.taps);
+    const bytes =
+      verdict === undefined
+        ? this.#forward(sid, frame, result)
+        : this.#publishVerdict(sid, session, frame, verdict.walk);
+    const { generation, sequence: segment, committed } = frame;
+    const computeMs = result.computeMs + (verdict?.headMs ?? 0);
+    onWork?.({ sid, generation, segment, nodes, committed, beginMs, endMs: clock.now(), computeMs, bytes });
   }
 
   /** Undefined when the session was refused for want of KV memory. */
@@ -133,37 +163,52 @@ class Stage implements Actor {
     }
   }
 
-  #forward(sid: string, frame: SegmentFrame, result: StageResult): void {
+  /** This and the other publishers give the size of what they sent. */
+  #forward(sid: string, frame: SegmentFrame, result: StageResult): number {
     const { mesh, epoch, spec, hidden, dtype } = this.#options;
     const { nodes } = result;
     const rows = nodes.ids.length === 0 ? { width: 0 } : { rows: result.hidden, width: hidden };
     const { rows: _, ...passedOn } = frame;
     const { headers, body } = encodeSegment({ ...passedOn, nodes, ...rows }, dtype);
-    this.#context.transport.publish(stageSubject(mesh, epoch, spec.index + 1, sid), body, headers);
+    return this.#publish(stageSubject(mesh, epoch, spec.index + 1, sid), body, headers);
   }
 
-  async #verify(sid: string, session: StageSession, frame: SegmentFrame, result: StageResult): Promise<void> {
+  async #verify(session: StageSession, frame: SegmentFrame, result: StageResult): Promise<Verdict> {
     const { engine, hidden } = this.#options;
+    const { clock } = this.#context;
     const { sampling, prefillEnd } = session.spec;
-    const target = (index: number, position: number) =>
-      engine.nextToken(result.hidden.subarray(index * hidden, (index + 1) * hidden), sampling, position);
+    const { path } = session;
     const { nodes } = result;
+    if (frame.committed) path.write(path.length, nodes.tokens);
+    let headMs = 0;
+    const target = async (index: number, position: number) => {
+      const row = result.hidden.slice(index * hidden, (index + 1) * hidden);
+      const beginMs = clock.now();
+      const token = await engine.nextToken(row, sampling, position, path.counts(sampling));
+      headMs += clock.now() - beginMs;
+      path.write(position, [token]);
+      return token;
+    };
     const last = nodes.ids.length - 1;
     let walk: Walk | undefined;
     if (!frame.committed) walk = await session.verification.advance(nodes, target);
     else if (nodes.positions[last] === prefillEnd)
       walk = await session.verification.begin(nodes, last, target);
+    return { walk, headMs };
+  }
+
+  #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, walk: Walk | undefined): number {
     if (walk === undefined) {
       const { certain } = session.verification;
       const ack = { generation: frame.generation, segment: frame.sequence, certain };
-      this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "ack", ack);
-      return;
+      return this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "ack", ack);
     }
-    this.#publishCommit(sid, frame, walk);
-    this.#accept(sid, session, walk.nodes, walk.tokens.at(-1));
+    const bytes = this.#publishCommit(sid, frame, walk);
+    this.#accept(sid, session, walk);
+    return bytes;
   }
 
-  #publishCommit(sid: string, frame: SegmentFrame, walk: Walk): void {
+  #publishCommit(sid: string, frame: SegmentFrame, walk: Walk): number {
     const { mesh, epoch, textOf } = this.#options;
     const { generation, sequence: segment } = frame;
     const text = textOf?.(walk.tokens) ?? "";
@@ -176,7 +221,7 @@ class Stage implements Actor {
       tokens: [...walk.tokens],
       text,
     };
-    this.#context.transport.publish(sessionSubject(mesh, sid, "commit"), encodeJson(commit));
+    return this.#publish(sessionSubject(mesh, sid, "commit"), encodeJson(commit));
   }
 
   /** Also while the model computes: the drafter waits for these features. */
@@ -187,19 +232,27 @@ class Stage implements Actor {
       const commit = parseJson(commitSchema, message);
       const session = this.#sessions.get(sid);
       if (commit.epoch !== this.#options.epoch || session?.generation !== commit.generation) return;
-      this.#accept(sid, session, commit.nodes as NodeId[], commit.tokens.at(-1) as TokenId | undefined);
+      const { nodes, tokens, position } = commit;
+      this.#accept(sid, session, { nodes: nodes as NodeId[], tokens: tokens as TokenId[], position });
     });
   }
 
-  /** Sends the accepted nodes' features, and lets the model's cache follow before its next run. */
-  #accept(sid: string, session: StageSession, nodes: readonly NodeId[], next: TokenId | undefined): void {
-    if (next === undefined) return;
-    this.#sendTaps(sid, session.generation, session.taps.take(nodes, this.#options.spec.taps));
-    this.#options.engine.commit(sid, nodes, next).catch((error: unknown) => {
-      this.#context.after(0, () => {
-        throw error;
+  /** Sends the accepted nodes' features, and lets the model's cache follow unless it is to wait. */
+  #accept(sid: string, session: StageSession, walk: Walk): void {
+    this.#sendTaps(sid, session.generation, session.taps.take(walk.nodes, this.#options.spec.taps));
+    session.commits.hold(walk);
+    if (session.spec.prunes) this.#prune(sid, session, Number.POSITIVE_INFINITY);
+  }
+
+  /** Lets the model's cache follow, before its next run, the commits up to `certain` certain tokens. */
+  #prune(sid: string, session: StageSession, certain: number): void {
+    for (const { accepted, next } of session.commits.knownAt(certain)) {
+      this.#options.engine.commit(sid, accepted, next).catch((error: unknown) => {
+        this.#context.after(0, () => {
+          throw error;
+        });
       });
-    });
+    }
   }
 
   #sendTaps(sid: string, generation: number, taps: readonly TapRows[]): void {
@@ -218,8 +271,13 @@ class Stage implements Actor {
     this.#publishKind(treeSubject(mesh, epoch, sid), kind, progress);
   }
 
-  #publishKind(subject: string, kind: MessageKind, value: unknown): void {
-    this.#context.transport.publish(subject, encodeJson(value), { "Flow-Kind": kind });
+  #publishKind(subject: string, kind: MessageKind, value: unknown): number {
+    return this.#publish(subject, encodeJson(value), { "Flow-Kind": kind });
+  }
+
+  #publish(subject: string, body: Uint8Array, headers: Headers = {}): number {
+    this.#context.transport.publish(subject, body, headers);
+    return messageBytes(subject, body, headers);
   }
 
   async #forget(sid: string): Promise<void> {

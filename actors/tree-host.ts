@@ -1,7 +1,10 @@
+import { PipelineCosts, type SegmentCosts } from "../decoding/costs.ts";
 import type { Epoch } from "../decoding/ids.ts";
-import type { Policy } from "../decoding/policies/policy.ts";
-import { ANY, parseSession, sessionSubject } from "../transport/subjects.ts";
+import type { Policy, PolicySetting } from "../decoding/policies/policy.ts";
+import { PolicyError } from "../decoding/policies/registry.ts";
+import { ANY, eventSubject, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
+import { addressOf } from "./address.ts";
 import {
   type EndMessage,
   encodeJson,
@@ -10,6 +13,7 @@ import {
   type OpenReply,
   openSchema,
   parseJson,
+  stageCostsSchema,
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition, ActorRef } from "./runtime/actor.ts";
 import { spawn } from "./runtime/spawn.ts";
@@ -24,8 +28,12 @@ export interface TreeHostOptions {
   readonly chunkNodes: number;
   readonly contextLength: number;
   readonly defaultPolicy: string;
-  /** Makes a policy for a new session; undefined for a name that does not exist. */
-  readonly policies: ReadonlyMap<string, () => Policy>;
+  /** Makes a policy for a new session; throws PolicyError when `spec` names none. */
+  readonly makePolicy: (spec: string, setting: PolicySetting) => Policy;
+  /** Stages take turns on the same cores. */
+  readonly sharesCores?: boolean;
+  /** t(n) of each stage as measured at its start; `event.costs` brings newer ones. */
+  readonly costs: readonly SegmentCosts[];
 }
 
 /** Sessions at once, those that have just ended included; the next one is told to come back later. */
@@ -46,14 +54,20 @@ class TreeHost implements Actor {
   readonly #options: TreeHostOptions;
   readonly #context: ActorContext;
   readonly #sessions = new Map<string, ActorRef>();
+  readonly #tables: SegmentCosts[];
+  #costs: PipelineCosts;
 
   constructor(options: TreeHostOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
+    this.#tables = [...options.costs];
+    this.#costs = new PipelineCosts(this.#tables);
     context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal", queue: "tree-host" });
+    context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
   }
 
   async receive(message: Message): Promise<void> {
+    if (addressOf(message.subject)?.to === "event") return this.#refreshCosts(message);
     const sid = parseSession(message.subject)?.sid;
     if (sid === undefined) return;
     message.respond(encodeJson(await this.#open(sid, message)));
@@ -61,6 +75,18 @@ class TreeHost implements Actor {
 
   async stop(): Promise<void> {
     await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
+  }
+
+  #refreshCosts(message: Message): void {
+    try {
+      const { epoch, stage, costs } = parseJson(stageCostsSchema, message);
+      if (epoch !== this.#options.epoch || stage >= this.#tables.length) return;
+      this.#tables[stage] = costs;
+      this.#costs = new PipelineCosts(this.#tables);
+    } catch (error) {
+      if (!(error instanceof MessageError)) throw error;
+      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+    }
   }
 
   async #open(sid: string, message: Message): Promise<OpenReply> {
@@ -71,10 +97,6 @@ class TreeHost implements Actor {
     try {
       const request = parseJson(openSchema, message);
       const policy = this.#policyFor(request);
-      if (policy === undefined) {
-        const known = [...this.#options.policies.keys()].join(", ");
-        return refuse("invalid", `unknown policy "${request.policy}"; there are: ${known}`);
-      }
       const room = this.#options.contextLength - request.prompt.length;
       if (request.prompt.length === 0 || room < 1) {
         return refuse("invalid", `a prompt has 1 to ${this.#options.contextLength - 1} tokens`);
@@ -82,24 +104,26 @@ class TreeHost implements Actor {
       await this.#spawn(sid, { ...request, maxTokens: Math.min(request.maxTokens, room) }, policy);
       return {};
     } catch (error) {
-      if (!(error instanceof MessageError)) throw error;
+      if (!(error instanceof MessageError || error instanceof PolicyError)) throw error;
       return refuse("invalid", error.message);
     }
   }
 
-  #policyFor(request: OpenMessage): Policy | undefined {
-    return this.#options.policies.get(request.policy ?? this.#options.defaultPolicy)?.();
+  #policyFor(request: OpenMessage): Policy {
+    const { makePolicy, defaultPolicy, stageCount, sharesCores = false } = this.#options;
+    return makePolicy(request.policy ?? defaultPolicy, { stageCount, costs: this.#costs, sharesCores });
   }
 
   async #spawn(sid: string, request: OpenMessage, policy: Policy): Promise<void> {
     const { mesh, epoch, stageCount, hasDrafter, chunkNodes } = this.#options;
     const { transport, clock, log } = this.#context;
+    const costs = () => this.#costs;
     const onEnd = () => {
       this.#forget(sid).catch((error: unknown) =>
         log.write("error", "tree manager did not stop", { sid, error }),
       );
     };
-    const manager = { mesh, epoch, sid, request, policy, stageCount, hasDrafter, chunkNodes, onEnd };
+    const manager = { mesh, epoch, sid, request, policy, stageCount, hasDrafter, costs, chunkNodes, onEnd };
     const session = await spawn(treeManagerActor(manager), {
       transport,
       clock,
@@ -125,6 +149,7 @@ class TreeHost implements Actor {
         draftTokens: 0,
         acceptedTokens: 0,
         segments: 0,
+        misses: 0,
       },
     };
     transport.publish(sessionSubject(this.#options.mesh, sid, "end"), encodeJson(end));

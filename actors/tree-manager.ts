@@ -1,3 +1,4 @@
+import type { PipelineCosts } from "../decoding/costs.ts";
 import type { Epoch, NodeId } from "../decoding/ids.ts";
 import type { Policy } from "../decoding/policies/policy.ts";
 import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/session-flow.ts";
@@ -40,6 +41,8 @@ export interface TreeManagerOptions {
   readonly policy: Policy;
   readonly stageCount: number;
   readonly hasDrafter: boolean;
+  /** The newest measured t(n) of the stages. */
+  readonly costs: () => PipelineCosts;
   /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
   readonly chunkNodes: number;
   /** Called once when the session is over; the owner then stops the actor. */
@@ -71,6 +74,7 @@ class TreeManager implements Actor {
   readonly #lastPosition: number;
   #stall: Subscription | undefined;
   #draftTimer: Subscription | undefined;
+  #wakeTimer: Subscription | undefined;
   #fruitlessReplays = 0;
   #ended: EndMessage | undefined;
 
@@ -86,6 +90,8 @@ class TreeManager implements Actor {
       stageCount: options.stageCount,
       chunkNodes: options.chunkNodes,
       hasDrafter: options.hasDrafter,
+      costs: options.costs,
+      now: () => context.clock.now(),
     });
     for (const what of ["commit", "cancel", "journal"] as const) {
       context.listen(sessionSubject(mesh, sid, what), { lane: "urgent" });
@@ -184,7 +190,14 @@ class TreeManager implements Actor {
   #perform(effect: FlowEffect): void {
     if (effect.type === "end") this.#end({ reason: effect.reason });
     else if (effect.type === "segment") this.#sendSegment(effect);
+    else if (effect.type === "wake") this.#wakeAt(effect.atMs);
     else if (this.#options.hasDrafter) this.#askDrafter(effect);
+  }
+
+  #wakeAt(atMs: number): void {
+    this.#wakeTimer?.unsubscribe();
+    const restMs = Math.max(0, atMs - this.#context.clock.now());
+    this.#wakeTimer = this.#context.after(restMs, () => this.#apply(this.#flow.wake()));
   }
 
   #askDrafter(effect: Extract<FlowEffect, { type: "begin" | "expand" }>): void {
@@ -193,7 +206,9 @@ class TreeManager implements Actor {
     const subject = draftSubject(mesh, epoch, sid);
     if (effect.type === "begin") {
       const { generation, tokens } = effect;
-      const begin: BeginMessage = { generation, tokens: [...tokens], sampling: request.sampling };
+      const { sampling, prompt } = request;
+      const promptTokens = prompt.length;
+      const begin: BeginMessage = { generation, tokens: [...tokens], promptTokens, sampling };
       transport.publish(subject, encodeJson(begin), { "Flow-Kind": "begin" });
       return;
     }
@@ -206,12 +221,14 @@ class TreeManager implements Actor {
 
   #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
     const { mesh, epoch, sid, request } = this.#options;
-    const { generation, sequence, committed, nodes } = effect;
+    const { generation, sequence, committed, certain, nodes } = effect;
     const spec: SessionSpec = {
       sampling: request.sampling,
       stopTokens: request.stopTokens,
       lastPosition: this.#lastPosition,
       prefillEnd: this.#flow.journal.length - 1,
+      promptTokens: request.prompt.length,
+      prunes: this.#options.policy.prunes,
     };
     const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = {
@@ -220,6 +237,7 @@ class TreeManager implements Actor {
       generation,
       sequence,
       committed,
+      certain,
       nodes,
       width: 0,
       ...first,
@@ -240,12 +258,12 @@ class TreeManager implements Actor {
     if (this.#ended !== undefined) return;
     this.#stall?.unsubscribe();
     this.#draftTimer?.unsubscribe();
+    this.#wakeTimer?.unsubscribe();
     const { mesh, sid, request, onEnd } = this.#options;
-    const { commits, draftTokens, acceptedTokens, segments } = this.#flow.stats;
+    const { replays: _, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;
-    const stats = { promptTokens, completionTokens, commits, draftTokens, acceptedTokens, segments };
-    this.#ended = { ...end, stats };
+    this.#ended = { ...end, stats: { promptTokens, completionTokens, ...told } };
     this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson(this.#ended));
     this.#context.after(LINGER_MS, onEnd);
   }

@@ -1,153 +1,155 @@
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../actors/runtime/clock.ts";
-import { SessionClient } from "../actors/session-client.ts";
+import { readDeviceModel } from "../cli/device-model.ts";
+import { Progress } from "../cli/progress.ts";
 import { readSettings } from "../cli/settings.ts";
+import { listenForStop } from "../cli/stop-signals.ts";
+import { UsageError } from "../cli/usage-error.ts";
 import { loadModelText, type ModelText } from "../models/model-text.ts";
 import { provideModel } from "../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../models/provision/model-catalogue.ts";
-import { connectNats } from "../transport/nats.ts";
-import { type HopCost, measureHops } from "./hop.ts";
-import { type ActorProcess, listProcesses } from "./mesh-inventory.ts";
-import { type BenchPrompt, readPrompts } from "./prompts.ts";
+import { type AcceptanceTrace, writeTrace } from "./acceptance-trace.ts";
+import { meshArguments, withMesh } from "./bench-mesh.ts";
+import type { BenchOptions } from "./bench-options.ts";
+import { differentAnswers } from "./identity.ts";
+import { type BenchPrompt, readPrompts, splitPrompts } from "./prompts.ts";
 import { renderReport } from "./report.ts";
-import { startMesh } from "./running-mesh.ts";
-import { runSession, type SessionRun } from "./session-run.ts";
-
-/** `flowmesh bench`, as asked for on the command line. */
-export interface BenchOptions {
-  readonly stages: number;
-  readonly prompts: number;
-  readonly tokens: number;
-  readonly repeats: number;
-  readonly file?: string;
-  readonly temperatures: readonly number[];
-  readonly devices: readonly string[];
-  readonly numerics: string;
-  readonly preset: string;
-  readonly drafter: string;
-  readonly out?: string;
-}
-
-export interface Measured extends SessionRun {
-  readonly prompt: string;
-  readonly kind: string;
-  readonly temperature: number;
-  readonly repeat: number;
-}
-
-export interface Scenario {
-  /** "real", or the device model that the stages acted like. */
-  readonly device: string;
-  readonly runs: readonly Measured[];
-  readonly actors: readonly ActorProcess[];
-}
-
-export interface BenchResult {
-  readonly options: BenchOptions;
-  readonly machine: string;
-  readonly date: string;
-  readonly scenarios: readonly Scenario[];
-  readonly hops: readonly HopCost[];
-}
+import { type BenchResult, REFERENCE, type Scenario, scenarioName } from "./result.ts";
+import { openResultFolder } from "./result-folder.ts";
+import { renderPlots } from "./result-plots.ts";
+import { playScenario } from "./scenario.ts";
+import { showRemaining } from "./time-left.ts";
+import { recordTraces } from "./trace-recorder.ts";
+import { tuningGrid } from "./tuning-grid.ts";
+import { warningsOf } from "./warnings.ts";
 
 const PROMPTS_FILE = join(import.meta.dir, "prompts.jsonl");
-/** Nodes a segment, and the default model's row. */
-const HOP_FRAMES = { sizes: [1, 16, 64], width: 576 };
-const BASELINE = "autoregressive";
-const POLICIES = [BASELINE, "flowspec"];
+/** Baseline where none is asked for. */
+const USUAL_BASELINE = "naive";
 
-/** Plays the same prompts with each policy in turn on one running mesh a device, and writes a report. */
-export async function bench(options: BenchOptions): Promise<void> {
+/**
+ * Plays the same prompts with each policy in turn, on a running mesh for each device and link, and writes a
+ * report. Gives the exit code: 1 when an answer is not the one that plain decoding gives.
+ */
+export async function bench(options: BenchOptions): Promise<number> {
+  const baseline = chooseBaseline(options);
+  if (options.tune && options.drafter === "none") {
+    throw new UsageError("option '--tune' needs a drafter: there is nothing to tune with '--drafter none'.");
+  }
+  for (const device of options.devices) if (device !== "real") await readDeviceModel(device);
+  const folder = options.out === undefined ? undefined : await openResultFolder(options.out);
+  const stop = listenForStop((exitCode) => process.exit(exitCode));
+  try {
+    const result = await measure(options, baseline, stop.signal);
+    const plots = await renderPlots(result);
+    const report = renderReport(result, folder === undefined ? [] : plots);
+    await folder?.write([
+      { name: "results.json", text: `${JSON.stringify(result, null, 1)}\n` },
+      ...plots.map(({ name, svg }) => ({ name, text: svg })),
+      { name: "report.md", text: report },
+    ]);
+    console.log(report);
+    return differentAnswers(result.scenarios.flatMap(({ runs }) => runs)).length === 0 ? 0 : 1;
+  } catch (error) {
+    // Called off by the user: what was under way then fails, and that is no news.
+    if (stop.exitCode !== undefined) return stop.exitCode;
+    throw error;
+  } finally {
+    stop.release();
+  }
+}
+
+/** Throws UsageError when it does not take part. */
+function chooseBaseline({ baseline, policies, tune }: BenchOptions): string | undefined {
+  const tuned = policies.filter((policy) => tune && tuningGrid(policy) !== undefined);
+  const labels = [REFERENCE, ...policies, ...tuned.map((policy) => `${policy}*`)];
+  if (baseline === undefined) return labels.includes(USUAL_BASELINE) ? USUAL_BASELINE : undefined;
+  if (labels.includes(baseline)) return baseline;
+  throw new UsageError(
+    `option '--baseline <policy>' is '${baseline}'; it must be one of those that play: ${labels.join(", ")}.`,
+  );
+}
+
+async function measure(
+  options: BenchOptions,
+  baseline: string | undefined,
+  signal: AbortSignal,
+): Promise<BenchResult> {
   const text = await loadDefaultText();
-  const prompts = evenly(await readPrompts(options.file ?? PROMPTS_FILE), options.prompts);
+  const { measured, heldOut } = splitPrompts(
+    await readPrompts(options.file ?? PROMPTS_FILE),
+    options.prompts,
+  );
+  const progress = new Progress(process.stderr);
+  const setting = { options, text, signal, progress };
+  if (options.record !== undefined) {
+    const trace = await record(setting, measured, "recording the prompts");
+    await writeTrace(options.record, trace);
+  }
+  const others = heldOut.length === 0 ? measured : heldOut;
+  const trace = options.tune ? { trace: await record(setting, others, "recording other prompts") } : {};
   const scenarios: Scenario[] = [];
-  let hops: HopCost[] = [];
   for (const device of options.devices) {
-    const pace = device === "real" ? [] : ["--device", device];
-    const args = ["--stages", String(options.stages), "--numerics", options.numerics];
-    const mesh = await startMesh(...args, "--preset", options.preset, "--drafter", options.drafter, ...pace);
-    const transport = await connectNats({ url: mesh.natsUrl, name: "bench" });
-    const sessions = new SessionClient({ mesh: mesh.mesh, transport, clock: systemClock });
-    try {
-      const runs = await playAll(sessions, { text, prompts, options, device });
-      scenarios.push({ device, runs, actors: await listProcesses(transport, mesh.pid) });
-      if (hops.length === 0) hops = await measureHops(mesh.natsUrl, transport, HOP_FRAMES);
-    } finally {
-      sessions.close();
-      await transport.close();
-      await mesh.stop();
+    for (const link of options.links) {
+      progress.begin(scenarioName({ device, link: link.name }));
+      const onProgress = showRemaining(progress);
+      const scenario = { options, device, link, text, prompts: measured, ...trace, signal, onProgress };
+      scenarios.push(await playScenario(scenario));
+      progress.done(`${scenarios.at(-1)?.runs.length} answers`);
     }
   }
-  const machine = `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores`;
-  const result: BenchResult = { options, machine, date: new Date().toISOString(), scenarios, hops };
-  if (options.out !== undefined) await Bun.write(options.out, `${JSON.stringify(result, null, 1)}\n`);
-  console.log(renderReport(result));
+  return {
+    options,
+    command: ["./flowmesh", ...process.argv.slice(2).map(quoted)].join(" "),
+    machine: `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores`,
+    date: new Date().toISOString(),
+    model: DEFAULT_MODEL,
+    code: await codeVersion(),
+    baseline,
+    scenarios,
+    warnings: [
+      ...(options.tune && heldOut.length === 0
+        ? ["policies were tuned with the prompts that are measured: there are no others"]
+        : []),
+      ...warningsOf(scenarios, options),
+    ],
+  };
 }
 
-interface Play {
-  readonly text: ModelText;
-  readonly prompts: readonly BenchPrompt[];
+interface Setting {
   readonly options: BenchOptions;
-  readonly device: string;
+  readonly text: ModelText;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
 }
 
-/** One prompt, at one temperature, for the so-manieth time. */
-interface Round {
-  readonly prompt: BenchPrompt;
-  readonly index: number;
-  readonly temperature: number;
-  readonly repeat: number;
-}
-
-/** Repeat 0 warms up, and is not counted. */
-function* rounds(prompts: readonly BenchPrompt[], { temperatures, repeats }: BenchOptions): Generator<Round> {
-  for (const temperature of temperatures) {
-    for (const [index, prompt] of prompts.slice(0, 1).entries())
-      yield { prompt, index, temperature, repeat: 0 };
-    for (let repeat = 1; repeat <= repeats; repeat++) {
-      for (const [index, prompt] of prompts.entries()) yield { prompt, index, temperature, repeat };
-    }
-  }
-}
-
-async function playAll(
-  sessions: SessionClient,
-  { text, prompts, options, device }: Play,
-): Promise<Measured[]> {
-  while (!sessions.status().ready) await Bun.sleep(100);
-  const all = [...rounds(prompts, options)];
-  const runs: Measured[] = [];
-  for (const [done, round] of all.entries()) {
-    const played = await playRound(sessions, text, options.tokens, round);
-    if (round.repeat > 0) runs.push(...played);
-    showProgress(device, done + 1, all.length);
-  }
-  return runs;
-}
-
-/** Policies take turns within each round, so that what disturbs the machine disturbs them alike. */
-async function playRound(
-  sessions: SessionClient,
-  text: ModelText,
-  maxTokens: number,
-  { prompt, index, temperature, repeat }: Round,
-): Promise<Measured[]> {
-  const tokens = text.encodeChat([{ role: "user", content: prompt.text }]);
-  const sampling = { temperature, topP: 1, topK: 0, seed: 1 + index };
-  const order = { prompt: tokens, sampling, maxTokens, stopTokens: text.endTokens };
-  const runs: Measured[] = [];
-  for (const policy of (index + repeat) % 2 === 0 ? POLICIES : POLICIES.toReversed()) {
-    const run = await runSession(sessions, { ...order, policy });
-    runs.push({ ...run, prompt: prompt.id, kind: prompt.kind, temperature, repeat });
-  }
-  return runs;
-}
-
-function showProgress(what: string, done: number, total: number): void {
-  const end = done === total ? "\n" : "";
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${what}: ${done} of ${total}${end}`);
-  else if (done === total) process.stderr.write(`${what}: ${done} of ${total}\n`);
+/** What the drafter guesses below each token of the answers; first turns only. */
+function record(
+  { options, text, signal, progress }: Setting,
+  prompts: readonly BenchPrompt[],
+  step: string,
+): Promise<AcceptanceTrace> {
+  progress.begin(step);
+  const onProgress = showRemaining(progress);
+  return withMesh(meshArguments(options, "real", "none"), signal, async ({ mesh, transport, sessions }) => {
+    const trace = await recordTraces({
+      mesh: mesh.mesh,
+      transport,
+      sessions,
+      drafter: options.drafter,
+      prompts: prompts.map(({ id, kind, turns: [content = ""] }) => ({
+        id,
+        kind,
+        tokens: text.encodeChat([{ role: "user", content }]),
+      })),
+      temperatures: options.temperatures,
+      maxTokens: options.tokens,
+      stopTokens: text.endTokens,
+      onProgress: (done, total) => onProgress(done / total),
+    });
+    progress.done(`${trace.sessions.length} answers`);
+    return trace;
+  });
 }
 
 async function loadDefaultText(): Promise<ModelText> {
@@ -155,8 +157,20 @@ async function loadDefaultText(): Promise<ModelText> {
   return loadModelText(path);
 }
 
-/** `count` of the prompts, spread over the whole list so that every kind has its share. */
-function evenly(prompts: readonly BenchPrompt[], count: number): BenchPrompt[] {
-  const step = prompts.length / Math.min(count, prompts.length);
-  return prompts.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+/** As a shell takes it. */
+const quoted = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The commit that lies checked out, and whether something was changed since. */
+async function codeVersion(): Promise<string> {
+  const git = async (...args: string[]) => {
+    const { stdout, exitCode } = await Bun.$`git ${args}`
+      .cwd(import.meta.dir)
+      .nothrow()
+      .quiet();
+    return exitCode === 0 ? stdout.toString().trim() : "";
+  };
+  const commit = await git("rev-parse", "--short", "HEAD");
+  if (commit === "") return "without version control";
+  return (await git("status", "--porcelain")) === "" ? commit : `${commit}, with changes`;
 }

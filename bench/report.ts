@@ -1,105 +1,92 @@
-import type { BenchResult, Measured, Scenario } from "./bench.ts";
-import { formatSpread, spreadOf } from "./statistics.ts";
-
-const BASELINE = "autoregressive";
+import { differentAnswers } from "./identity.ts";
+import { actorTable, profileTable, speedTable, table, workTable } from "./report-tables.ts";
+import { type BenchResult, type Scenario, scenarioName } from "./result.ts";
+import type { PlotFile } from "./result-plots.ts";
+import { tuningGrid } from "./tuning-grid.ts";
 
 /** The bench's result as Markdown. Spreads are medians with quartiles. */
-export function renderReport(result: BenchResult): string {
-  const { stages, prompts, tokens, repeats, numerics, preset, drafter } = result.options;
-  const setup = `${stages} stages, numerics ${numerics}, preset ${preset}, drafter ${drafter}`;
-  const amount = `${prompts} prompts × ${repeats} repeats, up to ${tokens} tokens`;
+export function renderReport(
+  result: BenchResult,
+  plots: readonly Pick<PlotFile, "name" | "title">[],
+): string {
   return [
-    `${result.machine}; ${setup}; ${amount}; ${result.date.slice(0, 10)}`,
-    ...result.scenarios.flatMap((scenario) => renderScenario(scenario)),
-    renderHops(result),
-  ].join("\n\n");
+    "# Benchmark",
+    renderSetting(result),
+    ...(result.warnings.length === 0
+      ? []
+      : ["## Warnings", result.warnings.map((warning) => `- ${warning}`).join("\n")]),
+    ...plots.map(({ name, title }) => `![${title}](${name})`),
+    ...result.scenarios.flatMap((scenario) => renderScenario(scenario, result)),
+    "## Same answers",
+    renderIdentity(result),
+  ]
+    .join("\n\n")
+    .concat("\n");
 }
 
-function renderScenario({ device, runs, actors }: Scenario): string[] {
-  const temperatures = [...new Set(runs.map(({ temperature }) => temperature))];
-  const rows = temperatures.flatMap((temperature) => {
-    const own = runs.filter((run) => run.temperature === temperature);
-    const policies = [...new Set(own.map(({ policy }) => policy))].sort();
-    return policies.map((policy) => policyRow(own, policy, temperature));
-  });
-  const title = device === "real" ? "Stages as fast as this machine is" : `Stages paced to \`${device}\``;
-  const different = countDifferent(runs);
+function renderSetting({ options, command, machine, date, model, code, scenarios }: BenchResult): string {
+  const { stages, tokens, repeats, numerics, drafter, seed } = options;
+  const prompts = new Set(scenarios.flatMap(({ runs }) => runs.map(({ prompt }) => prompt))).size;
   return [
-    `### ${title}`,
-    table(
-      [
-        "temperature",
-        "policy",
-        "tokens/s",
-        "ratio to plain",
-        "tokens a commit",
-        "first token, ms",
-        "draft nodes sent a token",
-        "segments a token",
-      ],
-      rows,
-    ),
-    `Answers that differ between policies or repeats: ${different}`,
-    table(
-      ["actor", "resident, MiB", "private, MiB", "layers", "ms by nodes", "measured without pace"],
-      actors.map(({ name, metadata, residentMiB, privateMiB }) => [
-        name,
-        residentMiB.toFixed(0),
-        privateMiB.toFixed(0),
-        metadata.layers ?? "",
-        metadata.costs_ms ?? "",
-        metadata.costs_ms === metadata.measured_costs_ms ? "" : (metadata.measured_costs_ms ?? ""),
-      ]),
-    ),
+    "```sh",
+    command,
+    "```",
+    "",
+    `- ${date.slice(0, 10)}, ${machine}; code ${code}`,
+    `- ${model}, ${stages} stages, numerics ${numerics}, drafter ${drafter}`,
+    `- ${prompts} prompts × ${repeats} repeats, up to ${tokens} tokens an answer, seed ${seed}; policies take turns ` +
+      "on one running mesh, the first round is not counted",
+    "- figures are medians with quartiles, ratios are paired by prompt, turn and repeat; " +
+      "[a, b] is a 95 % bootstrap interval over prompts",
+    "- m: share of tokens whose node was not in flight when its parent was verified; " +
+      "live: work on nodes that were committed in the end",
+  ].join("\n");
+}
+
+function renderScenario(scenario: Scenario, { options, baseline }: BenchResult): string[] {
+  return [
+    `## ${sentence(scenarioName(scenario))}`,
+    speedTable(scenario, baseline, options.seed),
+    ...(options.tune ? [renderTuning(scenario)] : []),
+    "What a token took:",
+    workTable(scenario),
+    ...(scenario.profiles.length === 0
+      ? []
+      : [
+          "Where the time between commits goes, along each commit's critical path; `framework` is encoding, NATS, " +
+            "event loops and timers:",
+          profileTable(scenario),
+        ]),
+    "Processes:",
+    actorTable(scenario),
   ];
 }
 
-function policyRow(runs: readonly Measured[], policy: string, temperature: number): string[] {
-  const own = runs.filter((run) => run.policy === policy);
-  const ratios = own.flatMap((run) => {
-    const plain = runs.find(
-      (other) => other.policy === BASELINE && other.prompt === run.prompt && other.repeat === run.repeat,
-    );
-    return plain === undefined ? [] : [run.tokensPerSecond / plain.tokensPerSecond];
+function renderTuning({ contenders }: Scenario): string {
+  const found = contenders.flatMap(({ label, spec }) => {
+    if (label !== spec) return [`\`${label}\` is \`${spec}\``];
+    const isBest = tuningGrid(spec) !== undefined && !contenders.some((other) => other.label === `${spec}*`);
+    return isBest ? [`\`${spec}\` is fastest as it is`] : [];
   });
-  const total = (read: (run: Measured) => number) => own.reduce((sum, run) => sum + read(run), 0);
-  const tokens = total((run) => run.tokens.length);
-  return [
-    String(temperature),
-    policy,
-    formatSpread(spreadOf(finite(own.map((run) => run.tokensPerSecond))), 1),
-    formatSpread(spreadOf(finite(ratios)), 2),
-    (tokens / total((run) => run.commits)).toFixed(2),
-    formatSpread(spreadOf(own.map((run) => run.firstTokenMs)), 0),
-    (total((run) => run.draftTokens) / tokens).toFixed(2),
-    (total((run) => run.segments) / tokens).toFixed(2),
-  ];
+  return `Tuned by simulation of other prompts on such stages and links: ${found.join("; ")}.`;
 }
 
-/** An answer in one commit has no rate. */
-const finite = (values: readonly number[]): number[] => values.filter((value) => Number.isFinite(value));
+const sentence = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
 
-/** Prompts whose answers are not all the same: a lossless system has none. */
-function countDifferent(runs: readonly Measured[]): number {
-  const answers = new Map<string, Set<string>>();
-  for (const { prompt, temperature, tokens } of runs) {
-    const key = `${temperature}/${prompt}`;
-    answers.set(key, (answers.get(key) ?? new Set()).add(tokens.join(" ")));
-  }
-  return [...answers.values()].filter((texts) => texts.size > 1).length;
-}
+const DIFFERENCES_SHOWN_MAX = 20;
 
-function renderHops({ hops }: BenchResult): string {
-  const rows = hops.map(({ nodes, bytes, p50Ms, p99Ms }) => [
-    String(nodes),
-    String(bytes),
-    p50Ms.toFixed(3),
-    p99Ms.toFixed(3),
-  ]);
-  return `### Cost of one hop: encode, NATS, decode\n\n${table(["nodes", "bytes", "p50, ms", "p99, ms"], rows)}`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+function renderIdentity({ scenarios }: BenchResult): string {
+  const runs = scenarios.flatMap((scenario) => scenario.runs);
+  const different = differentAnswers(runs);
+  const summary = `${different.length} of ${runs.length} answers differ from plain decoding's.`;
+  if (different.length === 0) return summary;
+  const rows = different
+    .slice(0, DIFFERENCES_SHOWN_MAX)
+    .map(({ policy, prompt, turn, temperature, repeat, at }) => [
+      `\`${policy}\``,
+      prompt,
+      ...[turn, temperature, repeat, at].map(String),
+    ]);
+  const head = ["policy", "prompt", "turn", "temperature", "repeat", "first token that differs"];
+  return `${summary}\n\n${table(head, rows)}`;
 }

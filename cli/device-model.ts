@@ -35,7 +35,9 @@ export async function readDeviceModel(wanted: string): Promise<DeviceModel> {
   const path = wanted.endsWith(".json") ? wanted : join(FOLDER, `${wanted}.json`);
   const file = Bun.file(path);
   if (!(await file.exists())) {
-    const known = readdirSync(FOLDER).map((name) => name.replace(/\.json$/, ""));
+    const known = readdirSync(FOLDER)
+      .map((name) => name.replace(/\.json$/, ""))
+      .sort();
     throw new UsageError(
       `option '--device <name|file>' is '${wanted}'; it must be one of ${known.join(", ")}, or a .json file.`,
     );

@@ -17,8 +17,17 @@ const program = buildProgram({
     process.exit(await chat(options));
   },
   bench: async (options) => {
+    if (options.hops) {
+      const { benchHops } = await import("../bench/mesh-cost/command.ts");
+      await benchHops();
+      process.exit(0);
+    }
     const { bench } = await import("../bench/bench.ts");
-    await bench(options);
+    process.exit(await bench(options));
+  },
+  simulate: async (options) => {
+    const { runSimulations } = await import("../bench/simulator/simulate-command.ts");
+    await runSimulations(options);
     process.exit(0);
   },
   test: async (options) => {

@@ -2,9 +2,9 @@ import { pipelineBeaconActor } from "../actors/pipeline-beacon.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
 import { spawn } from "../actors/runtime/spawn.ts";
+import { POLICIES } from "../decoding/policies/registry.ts";
 import { connectNats } from "../transport/nats.ts";
 import type { MeshPlan } from "./mesh-children.ts";
-import { POLICIES } from "./role.ts";
 import { processMetadata } from "./roles/membership.ts";
 
 export interface Beacon {
@@ -26,7 +26,7 @@ export async function startBeacon(
     epoch: 1,
     modelId: model.id,
     contextLength: model.contextLength,
-    policies: [...POLICIES],
+    policies: [...POLICIES.keys()],
     stages: model.stages.length,
     numerics: options.numerics,
   };
@@ -42,7 +42,7 @@ export async function startBeacon(
     transport,
     clock: systemClock,
     log,
-    metadata: processMetadata(),
+    metadata: processMetadata,
   });
   return {
     async stop() {

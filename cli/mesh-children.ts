@@ -24,9 +24,6 @@ export interface MeshPlan {
 const FIRST_EPOCH = 1;
 /** Of the machine's memory, for the keys and values of all stages together. */
 const KV_MEMORY_SHARE = 0.25;
-/** Weight of a segment's fixed cost where stages take turns on the same cores, and where they do not. */
-const SHARED_CORES_SHARE = 1;
-const OWN_CORES_SHARE = 0.25;
 
 const memberOf = ({ options, natsUrl }: MeshPlan) => ({ natsUrl, mesh: options.mesh, epoch: FIRST_EPOCH });
 
@@ -38,7 +35,9 @@ export function stageChildren(plan: MeshPlan): MeshChild<StageRole>[] {
   const { stages, path: modelPath } = plan.model;
   const kvBudgetBytes = Math.floor((totalmem() * KV_MEMORY_SHARE) / stages.length);
   const pace = plan.device === undefined ? {} : { pace: plan.device.costs };
-  const shared = { ...memberOf(plan), modelPath, threads: threadsOf(plan), kvBudgetBytes, ...pace };
+  const { link, reportWork } = plan.options;
+  const measured = { ...pace, ...(link && { link }), reportWork };
+  const shared = { ...memberOf(plan), modelPath, threads: threadsOf(plan), kvBudgetBytes, ...measured };
   return stages.map(({ spec: stage, dir: folder }) => ({
     name: `stage-${stage.index}`,
     spec: { role: "stage", ...shared, stage, folder },
@@ -60,23 +59,19 @@ function shareCores(plan: MeshPlan): boolean {
   return availableParallelism() < plan.model.stages.length * threadsOf(plan);
 }
 
-/** `costs` are what each stage measured of itself; segments are sized for the slowest. */
+/** `costs` are what each stage measured of itself. */
 export function treeChild(plan: MeshPlan, costs: readonly CostTable[]): MeshChild<TreeRole> {
   const { options, model } = plan;
   const stages = model.stages.length;
-  const total = (table: CostTable) => table.reduce((sum, { ms }) => sum + ms, 0);
-  const [slowest] = costs.toSorted((a, b) => total(b) - total(a));
-  if (slowest === undefined) throw new RangeError("a mesh has at least one stage");
   const spec: TreeRole = {
     role: "tree",
     ...memberOf(plan),
     modelPath: model.path,
     stages,
     policy: options.policy,
-    preset: options.preset,
     hasDrafter: model.draft !== undefined,
-    costs: slowest,
-    share: shareCores(plan) ? SHARED_CORES_SHARE : OWN_CORES_SHARE,
+    costs,
+    sharesCores: shareCores(plan),
   };
   return { name: "tree", spec };
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { PolicyError, parsePolicy } from "../decoding/policies/registry.ts";
 
 /** A whole number within bounds, both included. */
 export function wholeNumber(least: number, greatest: number): (text: string) => number {
@@ -11,11 +12,11 @@ export function wholeNumber(least: number, greatest: number): (text: string) => 
   };
 }
 
-/** A decimal number within bounds, both included. */
+/** A decimal number within bounds, both included; it may be negative if the bounds allow it. */
 export function decimalNumber(least: number, greatest: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d*\.?\d+$/.test(text) || value < least || value > greatest) {
+    if (!/^-?\d*\.?\d+$/.test(text) || value < least || value > greatest) {
       throw new InvalidArgumentError(`It must be a number from ${least} to ${greatest}.`);
     }
     return value;
@@ -25,6 +26,17 @@ export function decimalNumber(least: number, greatest: number): (text: string) =
 /** Numbers within bounds, separated by commas. */
 export function numberList(least: number, greatest: number): (text: string) => number[] {
   return (text) => text.split(",").map(decimalNumber(least, greatest));
+}
+
+/** A policy by its name, with parameters or without. */
+export function policySpec(text: string): string {
+  try {
+    parsePolicy(text);
+    return text;
+  } catch (error) {
+    if (error instanceof PolicyError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
 }
 
 /** Part of every subject, so it must be one lower-case NATS token. */
@@ -41,3 +53,18 @@ export function meshName(text: string): string {
 export function choice(flags: string, description: string, values: readonly string[]): Option {
   return new Option(flags, description).choices([...values]);
 }
+
+/** Parts of a list, each as `parse` takes it; at least one, and none twice. */
+export function listOf<T>(separator: RegExp, parse: (text: string) => T): (text: string) => T[] {
+  return (text) => {
+    const parts = new Set(text.split(separator).filter((part) => part !== ""));
+    if (parts.size === 0) throw new InvalidArgumentError("It must name at least one.");
+    return [...parts].map(parse);
+  };
+}
+
+/** Device models by name or file: what they are is checked when they are read. */
+export const deviceList = listOf(/,/, (text) => text);
+
+/** Policies, whose parameters hold commas. */
+export const policyList = listOf(/[\s;]+/, policySpec);

@@ -1,10 +1,16 @@
 import { Argument, Command, Option } from "commander";
-import type { BenchOptions } from "../bench/bench.ts";
+import type { BenchOptions } from "../bench/bench-options.ts";
+import type { SimulateOptions } from "../bench/simulator/simulate-command.ts";
+import { DEFAULT_POLICY } from "../decoding/policies/registry.ts";
+import { SAMPLING_RANGES } from "../decoding/sampling-params.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
-import { choice, decimalNumber, meshName, numberList, wholeNumber } from "./option-values.ts";
-import { DRAFTERS, NUMERICS, POLICIES, PRESETS } from "./role.ts";
+import { linkModel } from "./link-model.ts";
+import { choice, decimalNumber, meshName, policySpec, wholeNumber } from "./option-values.ts";
+import { DRAFTERS, NUMERICS } from "./role.ts";
+import { simulateCommand } from "./simulate-options.ts";
 import type { UpOptions } from "./up-options.ts";
 
 const STAGES_MAX = 64;
@@ -17,6 +23,7 @@ export interface Commands {
   up(options: UpOptions): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
   bench(options: BenchOptions): Promise<void>;
+  simulate(options: SimulateOptions): Promise<void>;
   test(options: { readonly only?: string; readonly filters: readonly string[] }): Promise<void>;
   actor(): Promise<void>;
 }
@@ -31,7 +38,8 @@ export function buildProgram(commands: Commands): Command {
     .showSuggestionAfterError();
   program.addCommand(upCommand(commands));
   program.addCommand(chatCommand(commands));
-  program.addCommand(benchCommand(commands));
+  program.addCommand(benchCommand((options) => commands.bench(options)));
+  program.addCommand(simulateCommand((options) => commands.simulate(options)));
   program.addCommand(testCommand(commands));
   program.addCommand(
     new Command("actor").action(() => commands.actor()),
@@ -55,6 +63,9 @@ Environment:
   return program;
 }
 
+const policyOption = () =>
+  new Option("--policy <name>", "how tokens are decoded; name or name:key=number,…").argParser(policySpec);
+
 function upCommand(commands: Commands): Command {
   const port = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1, PORT_MAX));
   return new Command("up")
@@ -63,8 +74,7 @@ function upCommand(commands: Commands): Command {
     .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
     .addOption(port("--port <port>", "port of the HTTP API").default(8080))
     .option("--host <address>", "address that the HTTP API listens on", "127.0.0.1")
-    .addOption(choice("--policy <name>", "how tokens are decoded", POLICIES).default("flowspec"))
-    .addOption(choice("--preset <name>", "sizes of the draft tree and its segments", PRESETS).default("auto"))
+    .addOption(policyOption().default(DEFAULT_POLICY))
     .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
     .addOption(port("--nats-port <port>", "port of nats-server (default: 4222, or a free one)"))
@@ -75,6 +85,13 @@ function upCommand(commands: Commands): Command {
     )
     .addOption(new Option("--mesh <name>", "name in all NATS subjects").argParser(meshName).default("home"))
     .option("--device <name|file>", "make stages as slow as this device, for measurements")
+    .addOption(
+      new Option(
+        "--link <delay[/rate]>",
+        "put a link like 1ms/150mbit between stages, for measurements",
+      ).argParser(linkModel),
+    )
+    .option("--report-work", "publish what each stage does when, for measurements (event.work)", false)
     .addHelpText(
       "after",
       `
@@ -89,50 +106,40 @@ Examples:
 function chatCommand(commands: Commands): Command {
   const number = (flags: string, text: string, parse: (text: string) => number) =>
     new Option(flags, text).argParser(parse);
+  const decimal = (flags: string, text: string, [least, greatest]: readonly [number, number]) =>
+    number(flags, text, decimalNumber(least, greatest));
+  const { temperature, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty } = SAMPLING_RANGES;
   return new Command("chat")
     .description("Talk with a mesh that is up.")
     .addArgument(new Argument("[prompt]", "one question; without it, a conversation"))
     .option("--url <url>", "where the mesh's API is", "http://127.0.0.1:8080")
     .option("--model <name>", "model to ask (default: the one that is served)")
-    .addOption(choice("--policy <name>", "how tokens are decoded", POLICIES))
-    .addOption(number("--temperature <t>", "0 takes the likeliest token", decimalNumber(0, 2)))
-    .addOption(number("--top-p <p>", "sample from the likeliest tokens of this mass", decimalNumber(0, 1)))
+    .addOption(policyOption())
+    .addOption(decimal("--temperature <t>", "0 takes the likeliest token", temperature))
+    .addOption(decimal("--top-p <p>", "sample from the likeliest tokens of this mass", topP))
     .addOption(number("--top-k <n>", "sample from this many likeliest tokens", wholeNumber(1, COUNT_MAX)))
+    .addOption(decimal("--min-p <p>", "leave out tokens below this share of the likeliest one's", minP))
+    .addOption(
+      decimal(
+        "--repetition-penalty <x>",
+        "weaken tokens of question and answer; 1 is off",
+        repetitionPenalty,
+      ),
+    )
+    .addOption(decimal("--presence-penalty <x>", "weaken tokens that the answer holds", presencePenalty))
+    .addOption(
+      decimal(
+        "--frequency-penalty <x>",
+        "weaken tokens each time that the answer holds them",
+        frequencyPenalty,
+      ),
+    )
     .addOption(number("--seed <n>", "the same seed gives the same answer", wholeNumber(0, COUNT_MAX)))
     .addOption(number("--max-tokens <n>", "longest answer", wholeNumber(1, COUNT_MAX)))
     .addHelpText("after", '\nExamples:\n  $ flowmesh chat\n  $ flowmesh chat --temperature 0 "Count to ten."')
     .action((prompt: string | undefined, options: ChatCommandOptions) =>
       commands.chat(prompt === undefined ? options : { ...options, prompt }),
     );
-}
-
-function benchCommand(commands: Commands): Command {
-  const whole = (flags: string, text: string, least: number, fallback: number) =>
-    new Option(flags, text).argParser(wholeNumber(least, COUNT_MAX)).default(fallback);
-  return new Command("bench")
-    .description("Measure the policies against each other on this machine; takes some minutes.")
-    .addOption(whole("--stages <n>", "pipeline stages", 1, 4))
-    .addOption(whole("--prompts <n>", "prompts, taken evenly from the file", 1, 12))
-    .addOption(whole("--tokens <n>", "longest answer", 2, 64))
-    .addOption(whole("--repeats <n>", "times that each prompt is answered by each policy", 1, 5))
-    .option("--file <path>", "prompts, JSON lines (default: those that come along)")
-    .addOption(
-      new Option("--temperatures <list>", "comma-separated").argParser(numberList(0, 2)).default([0], "0"),
-    )
-    .addOption(
-      new Option("--devices <list>", "comma-separated device models; real: as fast as this machine is")
-        .argParser((text: string) => text.split(","))
-        .default(["real", "cpu-fast"], "real,cpu-fast"),
-    )
-    .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
-    .addOption(choice("--preset <name>", "sizes of the draft tree and its segments", PRESETS).default("auto"))
-    .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
-    .option("--out <file>", "write all results there, as JSON")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  $ flowmesh bench\n  $ flowmesh bench --devices jetson-like --preset paper",
-    )
-    .action((options: BenchOptions) => commands.bench(options));
 }
 
 function testCommand(commands: Commands): Command {

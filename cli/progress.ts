@@ -16,6 +16,7 @@ export class Progress {
   readonly #stream: ProgressStream;
   #step = "";
   #shownPercent = 0;
+  #shownNote = "";
   #lineOpen = false;
 
   constructor(stream: ProgressStream) {
@@ -25,16 +26,21 @@ export class Progress {
   begin(step: string): void {
     this.#step = step;
     this.#shownPercent = 0;
+    this.#shownNote = "";
     if (this.#stream.isTTY === true) this.#rewrite(`  ${step}…`);
     else this.#stream.write(`${step}…\n`);
   }
 
-  /** `fraction` of the step is done, from 0 to 1. */
-  advance(fraction: number): void {
+  /** `fraction` of the step is done, from 0 to 1; `note` stands behind it, on a terminal. */
+  advance(fraction: number, note = ""): void {
     const percent = Math.floor(Math.min(Math.max(fraction, 0), 1) * 100);
     if (this.#stream.isTTY === true) {
-      if (percent !== this.#shownPercent) this.#rewrite(`  ${this.#step}… ${percent}%`);
+      const rest = note === "" ? "" : `, ${note}`;
+      if (percent !== this.#shownPercent || note !== this.#shownNote) {
+        this.#rewrite(`  ${this.#step}… ${percent}%${rest}`);
+      }
       this.#shownPercent = percent;
+      this.#shownNote = note;
     } else if (percent < 100 && percent >= this.#shownPercent + SPARSE_PERCENT) {
       this.#shownPercent = percent - (percent % SPARSE_PERCENT);
       this.#stream.write(`${this.#step}… ${percent}%\n`);

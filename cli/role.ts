@@ -1,6 +1,7 @@
 import type { ChildContext } from "../actors/host/child-entry.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import type { Numerics, StageSpec } from "../models/stage-spec.ts";
+import type { LinkModel } from "../transport/link-model.ts";
 
 /**
  * What a host tells a child process to be. Plain JSON: it crosses the IPC channel. Parent and child are
@@ -24,6 +25,10 @@ export interface StageRole extends MeshMember {
   readonly kvBudgetBytes: number;
   /** Milliseconds by segment size of a slower device to act like, for measurements. */
   readonly pace?: CostTable;
+  /** Between the stage and the others, for measurements. */
+  readonly link?: LinkModel;
+  /** Whether to tell of each segment (`event.work`). */
+  readonly reportWork: boolean;
 }
 
 /** What a stage says when it is ready. */
@@ -44,13 +49,13 @@ export interface TreeRole extends MeshMember {
   readonly role: "tree";
   readonly modelPath: string;
   readonly stages: number;
-  readonly policy: PolicyName;
-  readonly preset: PresetName;
+  /** Policy of requests that name none, as `createPolicy` takes it. */
+  readonly policy: string;
   readonly hasDrafter: boolean;
-  /** Of the slowest stage. */
-  readonly costs: CostTable;
-  /** How much of a segment's fixed cost counts when segments are sized; see fitFlowspec. */
-  readonly share: number;
+  /** Of each stage. */
+  readonly costs: readonly CostTable[];
+  /** Whether the stages have fewer cores than they would use at once. */
+  readonly sharesCores: boolean;
 }
 
 export interface GatewayRole extends MeshMember {
@@ -58,7 +63,7 @@ export interface GatewayRole extends MeshMember {
   readonly modelPath: string;
   readonly modelId: string;
   readonly stages: number;
-  readonly policy: PolicyName;
+  readonly policy: string;
   readonly numerics: Numerics;
   readonly host: string;
   readonly port: number;
@@ -67,10 +72,6 @@ export interface GatewayRole extends MeshMember {
 export type RoleSpec = StageRole | DrafterRole | TreeRole | GatewayRole;
 export type RoleName = RoleSpec["role"];
 
-export const POLICIES = ["flowspec", "autoregressive"] as const;
-export type PolicyName = (typeof POLICIES)[number];
-export const PRESETS = ["paper", "auto"] as const;
-export type PresetName = (typeof PRESETS)[number];
 export const DRAFTERS = ["auto", "head", "ngram", "hybrid", "none"] as const;
 export type DrafterName = (typeof DRAFTERS)[number];
 /** What a drafter is made of, once `auto` is decided. */

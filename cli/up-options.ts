@@ -1,5 +1,6 @@
 import type { Numerics } from "../models/stage-spec.ts";
-import type { DrafterName, PolicyName, PresetName } from "./role.ts";
+import type { LinkModel } from "../transport/link-model.ts";
+import type { DrafterName } from "./role.ts";
 
 /** `flowmesh up`, as asked for on the command line; every value has passed its option's check. */
 export interface UpOptions {
@@ -8,8 +9,8 @@ export interface UpOptions {
   readonly model?: string;
   readonly port: number;
   readonly host: string;
-  readonly policy: PolicyName;
-  readonly preset: PresetName;
+  /** Policy of requests that name none: `name` or `name:key=number,…`. */
+  readonly policy: string;
   readonly numerics: Numerics;
   readonly drafter: DrafterName;
   /** Absent: 4222 when nobody listens there, else any free one. */
@@ -19,4 +20,8 @@ export interface UpOptions {
   readonly mesh: string;
   /** Device model that the stages act like, for measurements. */
   readonly device?: string;
+  /** Between each stage and the others, for measurements. */
+  readonly link?: LinkModel;
+  /** Whether stages tell of each segment. */
+  readonly reportWork: boolean;
 }

@@ -1,5 +1,7 @@
 import { type TokenId, tokenId } from "./ids.ts";
+import { LogitAdjustment } from "./logit-adjustment.ts";
 import { GUMBEL_MAX, gumbelOf, Noise, uniformOf } from "./noise.ts";
+import { NO_COUNTS, type PathCounts } from "./path-tokens.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 import { Nucleus, topK } from "./truncation.ts";
 
@@ -12,29 +14,56 @@ export class LogitsError extends Error {
 const SLACK = 1e-9;
 
 /**
- * Draws target tokens: top-k, then top-p on the tempered softmax of what is left, then the argmax of
- * logit / T + Gumbel(seed, position, token), which is one draw from that distribution. The result is a
- * pure function of the arguments; the instance only owns scratch memory.
+ * Draws target tokens. The steps, in this order:
+ * 1. logit bias, added;
+ * 2. repetition penalty (prompt and answer), then frequency and presence penalty (answer);
+ * 3. at temperature 0, the argmax; nothing below counts;
+ * 4. top-k, then top-p on the softmax of what is left, then min-p: what each keeps is a head of the same
+ *    ranking. All look at tempered probabilities, as in vLLM and transformers; llama.cpp tempers last;
+ * 5. the argmax of logit / T + Gumbel(seed, position, token), which is one draw from that distribution.
+ * The result is a pure function of the arguments; the instance only owns scratch memory.
  */
 export class Sampler {
   #scratch = new Int32Array(0);
   readonly #nucleus = new Nucleus();
+  readonly #adjustment = new LogitAdjustment();
   #noise = new Noise(0);
 
-  /** `logits`: [vocabulary]; -Infinity bans a token. Throws LogitsError. */
-  sample(logits: Float32Array, params: SamplingParams, position: number): TokenId {
-    const best = argmax(logits);
-    if (params.temperature === 0) return tokenId(best);
-    if (params.seed !== this.#noise.seed) this.#noise = new Noise(params.seed);
-    const filtered = (params.topK > 0 && params.topK < logits.length) || params.topP < 1;
-    const race = new GumbelRace(logits, params.temperature, this.#noise, position, best);
-    if (filtered) {
-      const kept = this.#truncate(logits, params, best);
-      for (let i = 0; i < kept; i++) race.enter(this.#scratch[i]!);
-    } else {
-      for (let token = 0; token < logits.length; token++) race.enter(token);
+  /**
+   * `logits`: [vocabulary]; -Infinity bans a token; afterwards they are what they were. `counts`: of the
+   * tokens before `position`. Throws LogitsError.
+   */
+  sample(
+    logits: Float32Array,
+    params: SamplingParams,
+    position: number,
+    counts: PathCounts = NO_COUNTS,
+  ): TokenId {
+    this.#adjustment.apply(logits, params, counts);
+    try {
+      return tokenId(this.#draw(logits, params, position));
+    } finally {
+      this.#adjustment.undo(logits);
     }
-    return tokenId(race.winner);
+  }
+
+  #draw(logits: Float32Array, params: SamplingParams, position: number): number {
+    const best = argmax(logits);
+    const { temperature, topK: k, topP, minP, seed } = params;
+    if (temperature === 0) return best;
+    if (seed !== this.#noise.seed) this.#noise = new Noise(seed);
+    const least = minP > 0 ? logits[best]! + temperature * Math.log(minP) : Number.NEGATIVE_INFINITY;
+    const race = new GumbelRace(logits, temperature, this.#noise, position, best);
+    if ((k > 0 && k < logits.length) || topP < 1) {
+      const kept = this.#truncate(logits, params, best);
+      for (let i = 0; i < kept; i++) {
+        const token = this.#scratch[i]!;
+        if (logits[token]! >= least) race.enter(token);
+      }
+    } else {
+      for (let token = 0; token < logits.length; token++) if (logits[token]! >= least) race.enter(token);
+    }
+    return race.winner;
   }
 
   /** Leaves the kept tokens at the front of the scratch and gives their number. */

@@ -1,4 +1,6 @@
+import type { PipelineCosts } from "./costs.ts";
 import { DraftTree } from "./draft-tree.ts";
+import { FirstStage } from "./first-stage.ts";
 import { NO_NODE, type NodeId, nodeId, type TokenId, tokenId } from "./ids.ts";
 import { type DraftSize, mayPublish, type Policy, type PolicyView } from "./policies/policy.ts";
 import type { SegmentNodes, Walk } from "./segment.ts";
@@ -13,6 +15,8 @@ export type FlowEffect =
       readonly sequence: number;
       /** Prompt chunk: the nodes are certain. */
       readonly committed: boolean;
+      /** Tokens that are certain when it leaves, the prompt's included. */
+      readonly certain: number;
       readonly nodes: SegmentNodes;
     }
   | {
@@ -23,6 +27,8 @@ export type FlowEffect =
       readonly path: readonly TokenId[];
       readonly size: DraftSize;
     }
+  /** Call `wake` at that time; replaces an earlier wish. */
+  | { readonly type: "wake"; readonly atMs: number }
   | { readonly type: "end"; readonly reason: "stop" | "length" };
 
 export interface FlowCommit extends Walk {
@@ -38,6 +44,8 @@ export interface FlowCandidates {
   readonly parents: readonly number[];
   readonly tokens: readonly number[];
   readonly scores: readonly number[];
+  /** True when the drafter goes on with this expansion and will tell of more. */
+  readonly more: boolean;
 }
 
 export interface FlowOptions {
@@ -48,6 +56,10 @@ export interface FlowOptions {
   /** Prompt tokens a segment. */
   readonly chunkNodes: number;
   readonly hasDrafter: boolean;
+  /** The newest measured t(n) of the stages. */
+  readonly costs: () => PipelineCosts;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 export interface FlowStats {
@@ -55,6 +67,8 @@ export interface FlowStats {
   readonly draftTokens: number;
   readonly acceptedTokens: number;
   readonly segments: number;
+  /** Moves of the root to a node that had not been sent: the pipeline had to be begun anew from there. */
+  readonly misses: number;
   readonly replays: number;
 }
 
@@ -72,7 +86,6 @@ export class SessionFlow {
   readonly #journal: TokenId[];
   #generation = 0;
   #sent = -1;
-  #credited = -1;
   #verified = -1;
   /** Journal tokens from here on have not been sent as prompt chunks in this generation. */
   #prefilled = 0;
@@ -82,7 +95,8 @@ export class SessionFlow {
   #lateExpansions = 0;
   #ended = false;
   readonly #draftIds = new Set<NodeId>();
-  #stats = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, replays: 0 };
+  readonly #firstStage = new FirstStage();
+  #stats = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0, replays: 0 };
 
   constructor(options: FlowOptions) {
     if (options.prompt.length === 0) throw new RangeError("a prompt has at least one token");
@@ -115,7 +129,8 @@ export class SessionFlow {
   replay(): FlowEffect[] {
     if (this.#ended) return [];
     this.#generation++;
-    this.#sent = this.#credited = this.#verified = -1;
+    this.#sent = this.#verified = -1;
+    this.#firstStage.reset();
     this.#prefilled = 0;
     this.#nextId = this.#tree?.nextId ?? this.#nextId;
     this.#tree = undefined;
@@ -128,7 +143,7 @@ export class SessionFlow {
 
   credit(generation: number, segment: number): FlowEffect[] {
     if (generation !== this.#generation) return [];
-    this.#credited = Math.max(this.#credited, segment);
+    this.#firstStage.finished(segment, this.#options.now(), true);
     return this.#pump();
   }
 
@@ -164,7 +179,12 @@ export class SessionFlow {
     if (found.generation !== this.#generation || this.#tree === undefined) return [];
     this.#lateExpansions = 0;
     this.#tree.graft({ id: found.base, position: found.position }, found, this.#options.policy.rescore);
-    if (found.base === this.#drafting) this.#drafting = undefined;
+    if (found.base === this.#drafting && !found.more) this.#drafting = undefined;
+    return this.#pump();
+  }
+
+  /** The time of an earlier `wake` effect has come. */
+  wake(): FlowEffect[] {
     return this.#pump();
   }
 
@@ -182,7 +202,8 @@ export class SessionFlow {
 
   #verify(segment: number): void {
     this.#verified = Math.max(this.#verified, segment);
-    this.#credited = Math.max(this.#credited, segment);
+    // Its credit may have been lost; and a pipeline of one stage gives none.
+    this.#firstStage.finished(segment, this.#options.now(), this.#options.stageCount === 1);
   }
 
   #end(token: TokenId): FlowEffect[] {
@@ -203,7 +224,9 @@ export class SessionFlow {
       this.#tree = new DraftTree(root, this.#nextId);
       return;
     }
+    this.#options.policy.verified?.(this.#tree, walk);
     const hit = this.#tree.advance(walk);
+    if (!this.#tree.root.sent) this.#stats.misses++;
     for (const id of this.#draftIds) if (this.#tree.get(id) === undefined) this.#draftIds.delete(id);
     this.#options.policy.rootMoved(hit);
   }
@@ -214,10 +237,14 @@ export class SessionFlow {
     while (this.#prefilled < this.#journal.length && this.#tree === undefined && mayPublish(this.#view())) {
       effects.push(this.#sendChunk());
     }
+    let wakeAtMs: number | undefined;
     while (this.#tree !== undefined) {
       const plan = this.#options.policy.plan({ ...this.#view(), tree: this.#tree });
       if (plan.expand !== undefined) effects.push(this.#expand(this.#tree, plan.expand));
-      else if (plan.segment.length === 0) break;
+      else if (plan.segment.length === 0) {
+        wakeAtMs = plan.wakeAtMs;
+        break;
+      }
       if (plan.segment.length > 0) {
         for (const node of plan.segment) {
           if (node !== this.#tree.root) this.#draftIds.add(node.id);
@@ -226,14 +253,21 @@ export class SessionFlow {
         effects.push(this.#send(this.#tree.take(plan.segment), false));
       }
     }
+    const dueAtMs = this.#firstStage.view(this.#options.now()).dueAtMs;
+    const atMs = Math.min(wakeAtMs ?? Number.POSITIVE_INFINITY, dueAtMs ?? Number.POSITIVE_INFINITY);
+    if (Number.isFinite(atMs)) effects.push({ type: "wake", atMs });
     return effects;
   }
 
   #view(): Omit<PolicyView, "tree"> {
+    const { now, costs, stageCount } = this.#options;
+    const nowMs = now();
     return {
+      nowMs,
       inFlight: this.#sent - this.#verified,
-      queued: this.#sent - this.#credited,
-      stageCount: this.#options.stageCount,
+      stageCount,
+      firstStage: this.#firstStage.view(nowMs),
+      costs: costs(),
       canDraft: this.#options.hasDrafter && this.#lateExpansions < LATE_EXPANSIONS_MAX,
       drafting: this.#drafting !== undefined,
     };
@@ -261,7 +295,11 @@ export class SessionFlow {
 
   #send(nodes: SegmentNodes, committed: boolean): FlowEffect {
     this.#stats.segments++;
-    return { type: "segment", generation: this.#generation, sequence: ++this.#sent, committed, nodes };
+    const sequence = ++this.#sent;
+    const { now, costs } = this.#options;
+    this.#firstStage.sent(sequence, nodes.ids.length, now(), costs());
+    const certain = this.#journal.length;
+    return { type: "segment", generation: this.#generation, sequence, committed, certain, nodes };
   }
 }
 

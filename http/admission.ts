@@ -4,6 +4,7 @@ import {
   type SessionPort,
   type SessionRequest,
 } from "../actors/session-port.ts";
+import { PolicyError, parsePolicy } from "../decoding/policies/registry.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
 import type { GenerationParams } from "./schemas.ts";
 
@@ -41,13 +42,27 @@ export function requireModel(model: string, status: PipelineStatus): void {
   );
 }
 
-/** Throws ApiError 400 for a policy that the mesh doesn't have. */
+/** Throws ApiError 400 for a policy, or a parameter of one, that the mesh doesn't have. */
 export function requirePolicy(policy: string | undefined, status: PipelineStatus): void {
-  if (policy === undefined || status.policies.includes(policy)) return;
+  if (policy === undefined) return;
+  try {
+    const { name } = parsePolicy(policy).definition;
+    if (status.policies.includes(name)) return;
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw invalidRequest(error.message, "flowmesh.policy");
+  }
   throw invalidRequest(
     `no policy "${policy}" here; there are ${status.policies.join(", ")}`,
     "flowmesh.policy",
   );
+}
+
+/** Throws ApiError 400 when the request biases a token that the model doesn't have. */
+export function requireTokens({ sampling }: GenerationParams, vocabularySize: number): void {
+  const beyond = sampling.logitBias.find(({ token }) => token >= vocabularySize)?.token;
+  if (beyond === undefined) return;
+  throw invalidRequest(`${beyond} is no token: ids are below ${vocabularySize}`, `logit_bias.${beyond}`);
 }
 
 export interface PromptToAdmit {
@@ -82,9 +97,7 @@ export function toSessionRequest(
   return {
     prompt: prompt.tokens,
     sampling: {
-      temperature: params.temperature,
-      topP: params.topP,
-      topK: params.topK,
+      ...params.sampling,
       seed: params.seed === undefined ? randomSeed() : wrapSeed(params.seed),
     },
     maxTokens: Math.min(params.maxTokens ?? prompt.defaultMaxTokens, room),

@@ -4,6 +4,7 @@ import {
   readyStatus,
   requireModel,
   requirePolicy,
+  requireTokens,
   toSessionRequest,
 } from "./admission.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
@@ -29,6 +30,7 @@ export async function answer(
   const status = readyStatus(gateway.sessions);
   requireModel(params.model, status);
   requirePolicy(params.policy, status);
+  requireTokens(params, gateway.text.vocabularySize);
   const request = toSessionRequest(params, question.encode(), status, gateway.text.endTokens);
   // An open session waits for its turn without a byte sent, and an answer may take its time.
   c.env?.keepOpen?.();

@@ -14,6 +14,10 @@ export interface ChatQuestion {
   readonly temperature?: number | undefined;
   readonly topP?: number | undefined;
   readonly topK?: number | undefined;
+  readonly minP?: number | undefined;
+  readonly repetitionPenalty?: number | undefined;
+  readonly presencePenalty?: number | undefined;
+  readonly frequencyPenalty?: number | undefined;
   readonly seed?: number | undefined;
   readonly maxTokens?: number | undefined;
 }
@@ -126,6 +130,10 @@ const toBody = (question: ChatQuestion): object => ({
   temperature: question.temperature,
   top_p: question.topP,
   top_k: question.topK,
+  min_p: question.minP,
+  repetition_penalty: question.repetitionPenalty,
+  presence_penalty: question.presencePenalty,
+  frequency_penalty: question.frequencyPenalty,
   seed: question.seed,
   max_tokens: question.maxTokens,
   flowmesh: { policy: question.policy },

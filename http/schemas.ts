@@ -1,4 +1,11 @@
 import * as v from "valibot";
+import {
+  GREEDY,
+  LOGIT_BIAS_ENTRIES_MAX,
+  SAMPLING_RANGES,
+  type SamplingParams,
+  type TokenBias,
+} from "../decoding/sampling-params.ts";
 import { type ApiError, invalidRequest } from "./errors.ts";
 import { asObject } from "./request-body.ts";
 import type { ChatMessage } from "./text-port.ts";
@@ -14,12 +21,38 @@ const stopString = v.pipe(
   v.check((text) => text.isWellFormed(), "A stop string must not hold half a surrogate pair"),
 );
 
+const within = ([least, greatest]: readonly [number, number]) =>
+  v.pipe(v.number(), v.minValue(least), v.maxValue(greatest));
+
+const biasByToken = v.pipe(
+  v.record(
+    v.pipe(v.string(), v.regex(/^(?:0|[1-9]\d{0,9})$/, "A token id must be a whole number")),
+    within(SAMPLING_RANGES.bias),
+  ),
+  v.check(
+    (biases) => Object.keys(biases).length <= LOGIT_BIAS_ENTRIES_MAX,
+    `At most ${LOGIT_BIAS_ENTRIES_MAX} tokens can be biased`,
+  ),
+  v.transform((biases): TokenBias[] =>
+    Object.entries(biases).map(([token, bias]) => ({ token: Number(token), bias })),
+  ),
+);
+/** OpenAI's form: an object of token ids, written as strings, and what to add to their logits. */
+const logitBias = v.lazy((input) =>
+  Array.isArray(input) ? v.never("It must be an object with token ids as keys") : biasByToken,
+);
+
 const generationFields = {
   model: v.nullish(v.string(), "default"),
   max_tokens: v.nullish(positive),
-  temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2)), 1),
+  temperature: v.nullish(within(SAMPLING_RANGES.temperature), 1),
   top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 1),
-  top_k: v.nullish(count, 0),
+  top_k: v.nullish(count, GREEDY.topK),
+  min_p: v.nullish(within(SAMPLING_RANGES.minP), GREEDY.minP),
+  repetition_penalty: v.nullish(within(SAMPLING_RANGES.repetitionPenalty), GREEDY.repetitionPenalty),
+  presence_penalty: v.nullish(within(SAMPLING_RANGES.presencePenalty), GREEDY.presencePenalty),
+  frequency_penalty: v.nullish(within(SAMPLING_RANGES.frequencyPenalty), GREEDY.frequencyPenalty),
+  logit_bias: v.nullish(logitBias),
   seed: v.nullish(v.pipe(v.number(), v.safeInteger())),
   stop: v.nullish(
     v.lazy((input) =>
@@ -67,9 +100,7 @@ const completionSchema = v.object({
 export interface GenerationParams {
   readonly model: string;
   readonly maxTokens: number | undefined;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
+  readonly sampling: Omit<SamplingParams, "seed">;
   readonly seed: number | undefined;
   readonly stops: readonly string[];
   readonly stream: boolean;
@@ -111,9 +142,16 @@ function generationParams(request: v.InferOutput<typeof generationObject>): Gene
   return {
     model: request.model,
     maxTokens: request.max_tokens ?? undefined,
-    temperature: request.temperature,
-    topP: request.top_p,
-    topK: request.top_k,
+    sampling: {
+      temperature: request.temperature,
+      topP: request.top_p,
+      topK: request.top_k,
+      minP: request.min_p,
+      repetitionPenalty: request.repetition_penalty,
+      presencePenalty: request.presence_penalty,
+      frequencyPenalty: request.frequency_penalty,
+      logitBias: request.logit_bias ?? [],
+    },
     seed: request.seed ?? undefined,
     stops: typeof stop === "string" ? [stop] : (stop ?? []),
     stream: request.stream,

@@ -1,12 +1,16 @@
 import { NO_NODE, nodeId, tokenId } from "../decoding/ids.ts";
+import { NO_COUNTS } from "../decoding/path-tokens.ts";
+import { GREEDY } from "../decoding/sampling-params.ts";
 import type { SegmentNodes } from "../decoding/segment.ts";
-import type { CostTable, StageEngine } from "./stage-engine.ts";
+import type { CostTable, StageEngine, StageResult } from "./stage-engine.ts";
 
 export interface CostOptions {
   /** Segment sizes to measure, in nodes. */
   readonly sizes: readonly number[];
   /** Elements of a hidden row, at every stage but the first. */
   readonly hidden?: number;
+  /** At the last stage a segment's time includes one token of the target's. */
+  readonly drawsTokens?: boolean;
 }
 
 const SCRATCH_SESSION = "cost-table";
@@ -39,7 +43,8 @@ export async function measureCosts(engine: StageEngine, options: CostOptions): P
           ...hiddenOf(nodes),
           committed: false,
         });
-        if (run >= WARM_UP_RUNS) times.push(result.computeMs);
+        const tokenMs = options.drawsTokens ? await drawToken(engine, result) : 0;
+        if (run >= WARM_UP_RUNS) times.push(result.computeMs + tokenMs);
         firstId += count;
         // The other token prunes this run's nodes and lets those of the next one live.
         firstToken = 1 - firstToken;
@@ -51,6 +56,14 @@ export async function measureCosts(engine: StageEngine, options: CostOptions): P
   } finally {
     await engine.release(SCRATCH_SESSION);
   }
+}
+
+/** Milliseconds for the token after a run's last node. */
+async function drawToken(engine: StageEngine, { nodes, hidden }: StageResult): Promise<number> {
+  const begun = performance.now();
+  const width = hidden.length / nodes.ids.length;
+  await engine.nextToken(hidden.slice(-width), GREEDY, CONTEXT_NODES, NO_COUNTS);
+  return performance.now() - begun;
 }
 
 interface Chain {

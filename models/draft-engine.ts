@@ -1,3 +1,4 @@
+import type { DraftSize } from "../decoding/policies/policy.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 
 /** Newly verified positions of a session, in order: what the draft head's own context is made of. */
@@ -11,16 +12,10 @@ export interface DraftContext {
   readonly taps: readonly Float32Array[];
 }
 
-export interface DraftRequest {
+export interface DraftRequest extends DraftSize {
   readonly session: string;
   /** Token ids from the root of the draft tree downwards; the first is the last `nextTokens` entry. */
   readonly path: readonly number[];
-  /** Candidates a node: k of algorithm.md A2. */
-  readonly topK: number;
-  /** Passes after the first: candidates reach level `depth + 1`. */
-  readonly depth: number;
-  /** Keep the best `total` candidates by path score over all levels. */
-  readonly total: number;
   readonly sampling: SamplingParams;
 }
 
@@ -40,14 +35,18 @@ export interface DraftCandidates {
 export interface DraftEngine {
   /** 1-based target layers whose rows `extend` needs, in order; empty when it needs none. */
   readonly taps: readonly number[];
-  /** Tokens of the prompt (and, on a replay, of the answer so far): text for n-gram sources. */
-  begin(session: string, tokens: Uint32Array): Promise<void>;
+  /**
+   * Tokens of the prompt (and, on a replay, of the answer so far): text for n-gram sources and penalties.
+   * The first `promptTokens` are the prompt; all of them when it is absent.
+   */
+  begin(session: string, tokens: Uint32Array, promptTokens?: number): Promise<void>;
   extend(context: DraftContext): Promise<void>;
   /**
-   * The best candidates by path score. A newer `extend` or `release` of the session ends an expansion
-   * early with what it has.
+   * The candidates that `request` asks for, best first. With `onFound`, growth `best` tells those that it
+   * has found after each pass (with all their ancestors), and the result holds only what was not told yet.
+   * A newer `extend`, `expand` or `release` of the session ends an expansion early with what it has.
    */
-  expand(request: DraftRequest): Promise<DraftCandidates>;
+  expand(request: DraftRequest, onFound?: (found: DraftCandidates) => void): Promise<DraftCandidates>;
   release(session: string): Promise<void>;
   close(): Promise<void>;
 }

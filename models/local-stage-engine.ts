@@ -1,4 +1,5 @@
 import { NO_NODE, type NodeId, type TokenId } from "../decoding/ids.ts";
+import type { PathCounts } from "../decoding/path-tokens.ts";
 import { Sampler } from "../decoding/sampling.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { EMPTY_NODES, type SegmentNodes } from "../decoding/segment.ts";
@@ -38,9 +39,14 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     return this.#queue.run(() => this.#sessions.get(session)?.commit(accepted, next));
   }
 
-  nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId> {
+  nextToken(
+    hiddenRow: Float32Array,
+    sampling: SamplingParams,
+    position: number,
+    counts: PathCounts,
+  ): Promise<TokenId> {
     return this.#queue.run(async () =>
-      this.#sampler.sample(await this.#math.logits(hiddenRow), sampling, position),
+      this.#sampler.sample(await this.#math.logits(hiddenRow), sampling, position, counts),
     );
   }
 

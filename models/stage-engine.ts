@@ -1,4 +1,5 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { SegmentNodes } from "../decoding/segment.ts";
 
@@ -51,8 +52,16 @@ export interface StageEngine {
    * ignored: commits may repeat.
    */
   commit(session: string, accepted: readonly NodeId[], next: TokenId): Promise<void>;
-  /** Last stage only: the target's token at `position` from one hidden row [hidden] of the node before it. */
-  nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId>;
+  /**
+   * Last stage only: the target's token at `position` from one hidden row [hidden] of the node before it.
+   * `counts`: what `sampling` needs to know of the tokens before it.
+   */
+  nextToken(
+    hiddenRow: Float32Array,
+    sampling: SamplingParams,
+    position: number,
+    counts: PathCounts,
+  ): Promise<TokenId>;
   /** Frees all rows of the session; unknown sessions are ignored. */
   release(session: string): Promise<void>;
   /** Live and allocated KV rows, for memory accounting and leak tests. */

@@ -46,7 +46,7 @@ class StageHost {
         await stage.commit(call.session, call.accepted, call.next);
         return undefined;
       case "nextToken":
-        return stage.nextToken(call.hiddenRow, call.sampling, call.position);
+        return stage.nextToken(call.hiddenRow, call.sampling, call.position, call.counts);
       case "release":
         await stage.release(call.session);
         return undefined;

@@ -11,8 +11,9 @@ export interface WorkerFailure {
   readonly message: string;
 }
 
-/** What the worker answers a request `{ id, call }` with. */
-export type WorkerResponse<Answer, Failure extends WorkerFailure> =
+/** What the worker answers a request `{ id, call }` with: any number of parts, then the answer or a failure. */
+export type WorkerResponse<Answer, Failure extends WorkerFailure, Part = never> =
+  | { readonly id: number; readonly part: Part }
   | { readonly id: number; readonly answer: Answer }
   | { readonly id: number; readonly failure: Failure };
 
@@ -24,7 +25,8 @@ export interface WorkerOptions<Failure extends WorkerFailure> {
   readonly revive: (failure: Failure) => Error | undefined;
 }
 
-interface PendingCall<Answer> {
+interface PendingCall<Answer, Part> {
+  readonly onPart: ((part: Part) => void) | undefined;
   resolve(answer: Answer): void;
   reject(error: Error): void;
 }
@@ -33,18 +35,19 @@ type Closing = { readonly kind: "close" };
 
 /**
  * Calls into a worker thread: each call gets one answer by its id. `Answers` gives the answer's type by the
- * call's kind; a call of kind `close` is the last one.
+ * call's kind, `Part` what is told before it; a call of kind `close` is the last one.
  */
 export class WorkerCalls<
   Call extends { readonly kind: string },
   Answers extends Record<Call["kind"], unknown>,
   Failure extends WorkerFailure,
+  Part = never,
 > {
   /** Resolves when the worker has ended: with undefined after `close`, else with the reason. */
   readonly ended: Promise<Error | undefined>;
   readonly #options: WorkerOptions<Failure>;
   readonly #worker: Worker;
-  readonly #pending = new Map<number, PendingCall<Answers[Call["kind"]]>>();
+  readonly #pending = new Map<number, PendingCall<Answers[Call["kind"]], Part>>();
   #nextId = 0;
   #isClosing = false;
   #failure: Error | undefined;
@@ -54,8 +57,8 @@ export class WorkerCalls<
     this.#worker = new Worker(options.script);
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
-    this.#worker.on("message", (response: WorkerResponse<Answers[Call["kind"]], Failure>) =>
-      this.#settle(response),
+    this.#worker.on("message", (response: WorkerResponse<Answers[Call["kind"]], Failure, Part>) =>
+      this.#hear(response),
     );
     this.#worker.on("error", (cause) => this.#fail(`its worker failed: ${String(cause)}`, cause));
     this.#worker.on("exit", (code) => {
@@ -65,9 +68,13 @@ export class WorkerCalls<
     });
   }
 
-  ask<Kind extends Call["kind"]>(call: Extract<Call, { kind: Kind }>): Promise<Answers[Kind]> {
+  /** `onPart` hears what the worker tells before the answer. */
+  ask<Kind extends Call["kind"]>(
+    call: Extract<Call, { kind: Kind }>,
+    onPart?: (part: Part) => void,
+  ): Promise<Answers[Kind]> {
     if (this.#failure || this.#isClosing) return Promise.reject(this.#failure ?? this.#closed());
-    return this.#post(call);
+    return this.#post(call, onPart);
   }
 
   /** Finishes the calls before it, asks the worker to free its model, and ends it. A second call does nothing. */
@@ -85,16 +92,20 @@ export class WorkerCalls<
     this.#rejectPending();
   }
 
-  #post<Kind extends Call["kind"]>(call: Call): Promise<Answers[Kind]> {
+  #post<Kind extends Call["kind"]>(call: Call, onPart?: (part: Part) => void): Promise<Answers[Kind]> {
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<Answers[Kind]>();
-    this.#pending.set(id, { resolve: resolve as (answer: Answers[Call["kind"]]) => void, reject });
+    this.#pending.set(id, { onPart, resolve: resolve as (answer: Answers[Call["kind"]]) => void, reject });
     this.#worker.postMessage({ id, call });
     return promise;
   }
 
-  #settle(response: WorkerResponse<Answers[Call["kind"]], Failure>): void {
+  #hear(response: WorkerResponse<Answers[Call["kind"]], Failure, Part>): void {
     const pending = this.#pending.get(response.id);
+    if ("part" in response) {
+      pending?.onPart?.(response.part);
+      return;
+    }
     this.#pending.delete(response.id);
     if ("failure" in response) pending?.reject(this.#errorOf(response.failure));
     else pending?.resolve(response.answer);

@@ -1,4 +1,5 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { StageEngine, StageRun } from "./stage-engine.ts";
 import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
@@ -27,6 +28,7 @@ export type StageCall =
       readonly hiddenRow: Float32Array;
       readonly sampling: SamplingParams;
       readonly position: number;
+      readonly counts: PathCounts;
     }
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "usage" }

@@ -1,4 +1,5 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import type { StageEngine, StageResult, StageRun } from "./stage-engine.ts";
@@ -48,8 +49,13 @@ export class WorkerStageEngine implements StageEngine {
     await this.#calls.ask<"commit">({ kind: "commit", session, accepted, next });
   }
 
-  nextToken(hiddenRow: Float32Array, sampling: SamplingParams, position: number): Promise<TokenId> {
-    return this.#calls.ask<"nextToken">({ kind: "nextToken", hiddenRow, sampling, position });
+  nextToken(
+    hiddenRow: Float32Array,
+    sampling: SamplingParams,
+    position: number,
+    counts: PathCounts,
+  ): Promise<TokenId> {
+    return this.#calls.ask<"nextToken">({ kind: "nextToken", hiddenRow, sampling, position, counts });
   }
 
   async release(session: string): Promise<void> {

@@ -99,6 +99,8 @@ describe("imports", () => {
       nats: (path) => path.startsWith("transport/"),
       hono: (path) => path.startsWith("http/"),
       commander: (path) => path.startsWith("cli/"),
+      vega: (path) => path.startsWith("bench/plots/"),
+      "vega-lite": (path) => path.startsWith("bench/plots/"),
     };
     const wrong = imports.filter(({ from, target, own }) => {
       const allowed = own ? undefined : places[target];

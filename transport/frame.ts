@@ -8,7 +8,7 @@ import type { Headers } from "./transport.ts";
  *
  *   offset  type   segment                          features
  *   0       4×u8   "FLOW"                           "FLOW"
- *   4       u8     version, 1                       version, 1
+ *   4       u8     version, 2                       version, 2
  *   5       u8     kind, 1                          kind, 2
  *   6       u8     flags: bit 0 = committed         0
  *   7       u8     type of rows: 0 none,            type of rows: 1 f32, 2 f16
@@ -21,7 +21,8 @@ import type { Headers } from "./transport.ts";
  *                  0 without rows
  *   28      u32    bytes of spec, at most 65,536;   0
  *                  0 unless sequence is 0
- *   32      u32[]  ids [nodes]                      positions [nodes]
+ *   32      u32    certain                          0
+ *   36      u32[]  ids [nodes]                      positions [nodes]
  *           u32[]  parents [nodes]
  *           u32[]  tokens [nodes]
  *           u32[]  positions [nodes]
@@ -33,8 +34,8 @@ import type { Headers } from "./transport.ts";
  * unknown version, kind, flag or type, or with a wrong checksum is refused as a whole.
  */
 const MAGIC = 0x574f_4c46;
-const VERSION = 1;
-const HEADER_BYTES = 32;
+const VERSION = 2;
+const HEADER_BYTES = 36;
 const CHECKSUM_BYTES = 4;
 const COMMITTED = 1;
 const KIND_CODES = { segment: 1, features: 2 } as const;
@@ -55,6 +56,8 @@ export interface SegmentFrame {
   readonly generation: number;
   readonly sequence: number;
   readonly committed: boolean;
+  /** Tokens that were certain when the tree manager sent it, the prompt's included. */
+  readonly certain: number;
   /** [nodes] each; see SegmentNodes in decoding/segment.ts. */
   readonly nodes: {
     readonly ids: Uint32Array;
@@ -99,6 +102,7 @@ interface Layout {
   readonly nodes: number;
   readonly width: number;
   readonly specBytes: number;
+  readonly certain: number;
 }
 
 interface Parts {
@@ -126,6 +130,7 @@ function checkLayout(layout: Layout): Layout {
   inRange(layout.width, "width", layout.dtype === "none" ? 0 : WIDTH_MAX);
   const carriesSpec = layout.kind === "segment" && layout.number === 0;
   inRange(layout.specBytes, "number of spec bytes", carriesSpec ? SPEC_BYTES_MAX : 0);
+  inRange(layout.certain, "number of certain tokens", layout.kind === "segment" ? 0xffff_ffff : 0);
   return layout;
 }
 
@@ -147,7 +152,7 @@ function encode(layout: Layout, parts: Parts): Uint8Array {
   body[6] = layout.committed ? COMMITTED : 0;
   body[7] = DTYPE_CODES[layout.dtype];
   const numbers = [layout.epoch, layout.generation, layout.number, layout.nodes, layout.width];
-  new Uint32Array(body.buffer, 8, 6).set([...numbers, layout.specBytes]);
+  new Uint32Array(body.buffer, 8, 7).set([...numbers, layout.specBytes, layout.certain]);
   let offset = HEADER_BYTES;
   for (const array of parts.arrays) {
     new Uint32Array(body.buffer, offset, layout.nodes).set(array);
@@ -181,11 +186,11 @@ function readLayout(body: Uint8Array): Layout {
   if ((flags & ~(kind === "segment" ? COMMITTED : 0)) !== 0) throw new FrameError(`unknown flags ${flags}`);
   const dtype = keyOf(DTYPE_CODES, body[7]!, "type of rows");
   if (kind === "features" && dtype === "none") throw new FrameError("features without rows");
-  const [epoch, generation, number, nodes, width, specBytes] = [8, 12, 16, 20, 24, 28].map((offset) =>
-    view.getUint32(offset, true),
-  ) as [number, number, number, number, number, number];
+  const u32 = (offset: number) => view.getUint32(offset, true);
+  const [epoch, generation, number] = [u32(8), u32(12), u32(16)];
+  const [nodes, width, specBytes, certain] = [u32(20), u32(24), u32(28), u32(32)];
   const committed = flags === COMMITTED;
-  return checkLayout({ kind, dtype, committed, epoch, generation, number, nodes, width, specBytes });
+  return checkLayout({ kind, dtype, committed, epoch, generation, number, nodes, width, specBytes, certain });
 }
 
 /** Every length is checked against the body's before anything is allocated. */
@@ -244,6 +249,7 @@ export function encodeSegment(frame: SegmentFrame, dtype: RowType): EncodedFrame
     nodes: ids.length,
     width: frame.rows === undefined ? 0 : frame.width,
     specBytes: frame.spec?.length ?? 0,
+    certain: frame.certain,
   };
   const arrays = [ids, parents, tokens, positions];
   const body = encode(layout, { arrays, rows: frame.rows, spec: frame.spec });
@@ -257,7 +263,7 @@ export function encodeSegment(frame: SegmentFrame, dtype: RowType): EncodedFrame
 export function decodeSegment(message: { readonly body: Uint8Array }): SegmentFrame {
   const { layout, arrays, rows, spec } = decode(message.body, "segment");
   const [ids, parents, tokens, positions] = arrays as [Uint32Array, Uint32Array, Uint32Array, Uint32Array];
-  const { epoch, generation, number: sequence, committed, width } = layout;
+  const { epoch, generation, number: sequence, committed, certain, width } = layout;
   const nodes = { ids, parents, tokens, positions };
   return {
     kind: "segment",
@@ -265,6 +271,7 @@ export function decodeSegment(message: { readonly body: Uint8Array }): SegmentFr
     generation,
     sequence,
     committed,
+    certain,
     nodes,
     width,
     ...(spec !== undefined && { spec }),
@@ -276,7 +283,7 @@ export function decodeSegment(message: { readonly body: Uint8Array }): SegmentFr
 export function encodeFeatures(frame: FeatureFrame, dtype: RowType): EncodedFrame {
   const { epoch, generation, layer: number, positions, rows, width } = frame;
   const nodes = positions.length;
-  const fixed = { kind: "features", committed: false, specBytes: 0 } as const;
+  const fixed = { kind: "features", committed: false, specBytes: 0, certain: 0 } as const;
   const layout: Layout = { ...fixed, dtype, epoch, generation, number, nodes, width };
   const body = encode(layout, { arrays: [positions], rows });
   return { headers: headersFor(layout, positions), body };

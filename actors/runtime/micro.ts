@@ -34,6 +34,7 @@ export interface Endpoint {
 }
 
 export interface Service {
+  /** Read at each question: its metadata may change. */
   readonly identity: ServiceIdentity;
   readonly description: string;
   readonly started: Date;

@@ -19,8 +19,8 @@ export interface SpawnOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly supervision?: SupervisionPolicy;
-  /** Shown by `nats micro info`, e.g. the host and the epoch. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  /** Shown by `nats micro info`, e.g. the host and what the actor has measured; asked for at each question. */
+  readonly metadata?: () => Readonly<Record<string, string>>;
   /** Tells instances of one name apart, in `nats micro ls`; default is random. */
   readonly id?: string;
 }
@@ -75,9 +75,12 @@ class RunningActor implements ActorRef {
   }
 
   async start(): Promise<void> {
-    const { transport, metadata = {}, id = crypto.randomUUID() } = this.#options;
+    const { transport, metadata = () => ({}), id = crypto.randomUUID() } = this.#options;
+    const name = this.name;
     this.#presence = announce(transport, {
-      identity: { name: this.name, id, version: manifest.version, metadata: { ...metadata } },
+      get identity() {
+        return { name, id, version: manifest.version, metadata: { ...metadata() } };
+      },
       description: this.#definition.description,
       started: new Date(),
       endpoints: () => this.#scope.meters(),

@@ -15,7 +15,7 @@ export const startDrafter: RoleStart<DrafterRole> = async (role, context) => {
     transport,
     clock: systemClock,
     log: context.log,
-    metadata: processMetadata(),
+    metadata: processMetadata,
   });
   actor.ended.then((error) => error && context.fail(error), context.fail);
   return {

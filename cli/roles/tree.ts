@@ -2,13 +2,10 @@ import { systemClock } from "../../actors/runtime/clock.ts";
 import { spawn } from "../../actors/runtime/spawn.ts";
 import { treeHostActor } from "../../actors/tree-host.ts";
 import { epoch } from "../../decoding/ids.ts";
-import { Autoregressive } from "../../decoding/policies/autoregressive.ts";
-import { fitFlowspec } from "../../decoding/policies/fit.ts";
-import { Flowspec, PAPER_SIZES } from "../../decoding/policies/flowspec.ts";
-import type { Policy } from "../../decoding/policies/policy.ts";
+import { createPolicy } from "../../decoding/policies/registry.ts";
 import { openGguf } from "../../models/gguf/gguf-file.ts";
 import { readLlamaConfig } from "../../models/gguf/llama-config.ts";
-import type { PolicyName, RoleStart, TreeRole } from "../role.ts";
+import type { RoleStart, TreeRole } from "../role.ts";
 import { joinMesh, processMetadata } from "./membership.ts";
 
 /** Hidden rows of a prompt chunk stay below this on the wire. */
@@ -30,9 +27,11 @@ export const startTree: RoleStart<TreeRole> = async (role, context) => {
       chunkNodes: Math.max(1, chunkNodes),
       contextLength: config.contextLength,
       defaultPolicy,
-      policies: new Map(Object.entries(policies(role))),
+      makePolicy: createPolicy,
+      costs: role.costs,
+      sharesCores: role.sharesCores,
     }),
-    { transport, clock: systemClock, log: context.log, metadata: processMetadata() },
+    { transport, clock: systemClock, log: context.log, metadata: processMetadata },
   );
   actor.ended.then((error) => error && context.fail(error), context.fail);
   return {
@@ -42,11 +41,6 @@ export const startTree: RoleStart<TreeRole> = async (role, context) => {
     },
   };
 };
-
-function policies({ preset, costs, share }: TreeRole): Record<PolicyName, () => Policy> {
-  const sizes = preset === "paper" ? PAPER_SIZES : fitFlowspec(costs, share);
-  return { flowspec: () => new Flowspec(sizes), autoregressive: () => new Autoregressive() };
-}
 
 async function readConfig(modelPath: string) {
   const gguf = await openGguf(modelPath);

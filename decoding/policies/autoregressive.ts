@@ -1,9 +1,23 @@
-import { mayPublish, NOTHING, type Plan, type Policy, type PolicyView } from "./policy.ts";
+import {
+  mayPublish,
+  NOTHING,
+  type Plan,
+  type Policy,
+  type PolicyDefinition,
+  type PolicyView,
+} from "./policy.ts";
 
-/** Plain decoding: each token goes through the pipeline alone, and the next one waits for it. The baseline. */
-export class Autoregressive implements Policy {
+export const autoregressive: PolicyDefinition = {
+  name: "autoregressive",
+  summary: "plain decoding: each token goes through the pipeline alone, and the next one waits for it",
+  parameters: {},
+  create: () => new Autoregressive(),
+};
+
+class Autoregressive implements Policy {
   readonly name = "autoregressive";
   readonly rescore = false;
+  readonly prunes = true;
 
   rootMoved(): void {}
 

@@ -1,10 +1,13 @@
 import type { DraftCandidates } from "../draft-engine.ts";
 
-/** Every candidate that one expansion found, level by level: parents have lower indices than their children. */
+/** Every candidate that one expansion found: parents have lower indices than their children. */
 export class CandidatePool {
   readonly #parents: number[] = [];
   readonly #tokens: number[] = [];
   readonly #scores: number[] = [];
+  readonly #levels: number[] = [];
+  /** Indices by score and then by index; those added since the last look are missing. */
+  #ranked: number[] = [];
 
   get size(): number {
     return this.#tokens.length;
@@ -15,6 +18,7 @@ export class CandidatePool {
     this.#parents.push(parent);
     this.#tokens.push(token);
     this.#scores.push(score);
+    this.#levels.push(parent === -1 ? 1 : this.#levels[parent]! + 1);
     return this.size - 1;
   }
 
@@ -31,6 +35,11 @@ export class CandidatePool {
     return index === -1 ? 0 : this.#scores[index]!;
   }
 
+  /** 1 for children of the path's end. */
+  level(index: number): number {
+    return this.#levels[index]!;
+  }
+
   /** Tokens from below the path's end down to the candidate. */
   tokensTo(index: number): number[] {
     const tokens: number[] = [];
@@ -38,19 +47,25 @@ export class CandidatePool {
     return tokens.reverse();
   }
 
-  /** The `count` best indices from `first` on, by score and then by index. */
-  best(count: number, first = 0): number[] {
-    const indices = Array.from({ length: this.size - first }, (_, i) => first + i);
-    indices.sort((a, b) => this.#scores[b]! - this.#scores[a]! || a - b);
-    return indices.slice(0, count);
+  /** All indices, the best first: by score and then by index. So parents come before their children. */
+  get ranked(): readonly number[] {
+    if (this.#ranked.length < this.size) {
+      const fresh = Array.from(
+        { length: this.size - this.#ranked.length },
+        (_, i) => this.#ranked.length + i,
+      );
+      this.#ranked = merged(this.#ranked, this.rank(fresh), this.#scores);
+    }
+    return this.#ranked;
   }
 
-  /**
-   * The best `total` candidates in score order. No child scores above its parent and ties go to the
-   * lower index, so parents are selected whenever their children are, and come before them.
-   */
-  select(total: number): DraftCandidates {
-    const chosen = this.best(total);
+  /** Sorts `indices` in place as `ranked` has them. */
+  rank(indices: number[]): number[] {
+    return indices.sort((a, b) => this.#scores[b]! - this.#scores[a]! || a - b);
+  }
+
+  /** `chosen` [candidates, each behind its parent] as a drafter gives them. */
+  candidates(chosen: readonly number[]): DraftCandidates {
     const place = new Map<number, number>([[-1, -1]]);
     for (const index of chosen) place.set(index, place.size - 1);
     return {
@@ -59,4 +74,16 @@ export class CandidatePool {
       scores: Float32Array.from(chosen, (index) => this.#scores[index]!),
     };
   }
+}
+
+/** Two sorted lists as one; all of `later` have higher indices, so they lose ties. */
+function merged(earlier: readonly number[], later: readonly number[], scores: readonly number[]): number[] {
+  const all: number[] = [];
+  let i = 0;
+  for (const index of later) {
+    while (i < earlier.length && scores[earlier[i]!]! >= scores[index]!) all.push(earlier[i++]!);
+    all.push(index);
+  }
+  while (i < earlier.length) all.push(earlier[i++]!);
+  return all;
 }

@@ -1,5 +1,5 @@
 import type { Noise } from "../../decoding/noise.ts";
-import type { Child } from "./expansion.ts";
+import type { Child } from "./tree-growth.ts";
 
 /** How the next token's noise is to be taken into account. */
 export interface Coupling {

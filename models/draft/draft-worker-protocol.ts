@@ -10,12 +10,17 @@ export interface HeadEngineOptions {
   readonly threads: number;
 }
 
-/** What `WorkerDraftEngine` asks of its worker; each request gets one response with its id. */
+/** What `WorkerDraftEngine` asks of its worker; each request gets one answer with its id. */
 export type DraftCall =
   | { readonly kind: "open"; readonly options: HeadEngineOptions }
-  | { readonly kind: "begin"; readonly session: string; readonly tokens: Uint32Array }
+  | {
+      readonly kind: "begin";
+      readonly session: string;
+      readonly tokens: Uint32Array;
+      readonly promptTokens: number;
+    }
   | { readonly kind: "extend"; readonly context: DraftContext }
-  | { readonly kind: "expand"; readonly request: DraftRequest }
+  | { readonly kind: "expand"; readonly request: DraftRequest; readonly tells: boolean }
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "close" };
 
@@ -36,7 +41,10 @@ export interface DraftWorkerRequest {
   readonly call: DraftCall;
 }
 
-export type DraftWorkerResponse = WorkerResponse<DraftAnswer, DraftFailure>;
+/** Candidates found by an expansion that tells, before its answer. */
+export type DraftPart = DraftCandidates;
+
+export type DraftWorkerResponse = WorkerResponse<DraftAnswer, DraftFailure, DraftPart>;
 
 export interface DraftFailure extends WorkerFailure {
   /** Of a `DraftContextError`. */

@@ -5,6 +5,7 @@ import type {
   DraftAnswer,
   DraftCall,
   DraftFailure,
+  DraftPart,
   DraftWorkerRequest,
   DraftWorkerResponse,
   HeadEngineOptions,
@@ -20,7 +21,8 @@ function serve(port: MessagePort): void {
     try {
       if (call.kind === "open") opening = open(call.options);
       if (opening === undefined) throw new Error("the draft engine was not opened");
-      respond({ id, answer: await perform(await opening, call) });
+      const answer = await perform(await opening, call, (part) => respond({ id, part }));
+      respond({ id, answer });
     } catch (error) {
       respond({ id, failure: failureOf(error) });
     }
@@ -31,18 +33,22 @@ async function open({ dir, threads, withNgrams }: HeadEngineOptions): Promise<Dr
   return new HeadDraftEngine(await OrtHeadModel.open(dir, threads), { withNgrams });
 }
 
-async function perform(engine: DraftEngine, call: DraftCall): Promise<DraftAnswer> {
+async function perform(
+  engine: DraftEngine,
+  call: DraftCall,
+  tell: (part: DraftPart) => void,
+): Promise<DraftAnswer> {
   switch (call.kind) {
     case "open":
       return engine.taps;
     case "begin":
-      await engine.begin(call.session, call.tokens);
+      await engine.begin(call.session, call.tokens, call.promptTokens);
       return undefined;
     case "extend":
       await engine.extend(call.context);
       return undefined;
     case "expand":
-      return engine.expand(call.request);
+      return engine.expand(call.request, call.tells ? tell : undefined);
     case "release":
       await engine.release(call.session);
       return undefined;

@@ -1,7 +1,9 @@
+import { PathTokens } from "../../decoding/path-tokens.ts";
 import type { DraftCandidates, DraftContext, DraftEngine, DraftRequest } from "../draft-engine.ts";
 import { SerialQueue } from "../serial-queue.ts";
 import { DraftContextError } from "./draft-context-error.ts";
-import { NO_CANDIDATES } from "./expansion.ts";
+import { NO_CANDIDATES, type Tell } from "./expansion.ts";
+import { HeadDistribution } from "./head-distribution.ts";
 import type { HeadModel } from "./head-model.ts";
 import { HeadSession } from "./head-session.ts";
 import { SuffixText } from "./suffix-text.ts";
@@ -13,6 +15,8 @@ export interface HeadDraftOptions {
 
 interface Entry {
   readonly session: HeadSession;
+  /** Each session has its own, so that one's expansion does not keep the others waiting to its end. */
+  readonly queue: SerialQueue;
   /** Counts what makes a running expansion stale. */
   changes: number;
 }
@@ -21,36 +25,43 @@ interface Entry {
 export class HeadDraftEngine implements DraftEngine {
   readonly #model: HeadModel;
   readonly #options: HeadDraftOptions;
+  readonly #distribution: HeadDistribution;
   readonly #sessions = new Map<string, Entry>();
-  readonly #queue = new SerialQueue();
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(model: HeadModel, options: HeadDraftOptions) {
     this.#model = model;
     this.#options = options;
+    this.#distribution = new HeadDistribution(model.vocabulary);
   }
 
   get taps(): readonly number[] {
     return this.#model.taps;
   }
 
-  async begin(name: string, tokens: Uint32Array): Promise<void> {
+  async begin(name: string, tokens: Uint32Array, promptTokens = tokens.length): Promise<void> {
     this.#outdate(name);
+    const path = new PathTokens(promptTokens);
+    path.write(0, tokens);
     const text = this.#options.withNgrams ? new SuffixText() : undefined;
     text?.write(0, tokens);
-    this.#sessions.set(name, { session: new HeadSession(name, this.#model, text), changes: 0 });
+    const distribution = this.#distribution;
+    const session = new HeadSession({ name, model: this.#model, distribution, path, text });
+    this.#sessions.set(name, { session, queue: new SerialQueue(), changes: 0 });
   }
 
   async extend(context: DraftContext): Promise<void> {
     const entry = this.#outdate(context.session);
     if (entry === undefined) throw new DraftContextError(context.session, "it was not begun");
-    await this.#queue.run(() => entry.session.extend(context));
+    await this.#inTurn(entry, () => entry.session.extend(context));
   }
 
-  async expand(request: DraftRequest): Promise<DraftCandidates> {
-    const entry = this.#sessions.get(request.session);
+  async expand(request: DraftRequest, onFound?: Tell): Promise<DraftCandidates> {
+    const entry = this.#outdate(request.session);
     if (entry === undefined) return NO_CANDIDATES;
     const { changes } = entry;
-    return this.#queue.run(() => entry.session.expand(request, () => entry.changes === changes));
+    const isCurrent = () => entry.changes === changes;
+    return this.#inTurn(entry, () => entry.session.expand(request, isCurrent, onFound));
   }
 
   async release(name: string): Promise<void> {
@@ -61,7 +72,18 @@ export class HeadDraftEngine implements DraftEngine {
   async close(): Promise<void> {
     for (const name of this.#sessions.keys()) this.#outdate(name);
     this.#sessions.clear();
-    await this.#queue.run(() => this.#model.close());
+    await Promise.allSettled(this.#running);
+    await this.#model.close();
+  }
+
+  async #inTurn<Result>({ queue }: Entry, job: () => Promise<Result>): Promise<Result> {
+    const running = queue.run(job);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
   }
 
   #outdate(name: string): Entry | undefined {

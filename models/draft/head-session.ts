@@ -1,17 +1,21 @@
+import { isDeepStrictEqual } from "node:util";
 import { MASKED } from "../../decoding/live-rows.ts";
 import { Noise } from "../../decoding/noise.ts";
-import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
+import type { PathCounts, PathTokens } from "../../decoding/path-tokens.ts";
+import { GREEDY } from "../../decoding/sampling-params.ts";
 import type { DraftCandidates, DraftContext, DraftRequest } from "../draft-engine.ts";
+import { adjustedChildren } from "./adjusted-children.ts";
 import type { CandidatePool } from "./candidate-pool.ts";
 import { rankChildren } from "./candidate-ranking.ts";
 import { DraftContextError } from "./draft-context-error.ts";
-import { type Child, expandTree, NO_CANDIDATES } from "./expansion.ts";
+import { expandTree, NO_CANDIDATES, type Tell } from "./expansion.ts";
 import { HeadContext } from "./head-context.ts";
-import { shapedDistribution } from "./head-distribution.ts";
+import type { HeadDistribution } from "./head-distribution.ts";
 import type { HeadModel } from "./head-model.ts";
 import { mixDistributions } from "./mixture.ts";
-import { predictNgram } from "./ngram-prediction.ts";
+import { type NgramPrediction, predictNgram } from "./ngram-prediction.ts";
 import type { SuffixText } from "./suffix-text.ts";
+import type { Child } from "./tree-growth.ts";
 
 /** Verified rows of one pass; bounds the masks of a long prompt. */
 const EXTEND_ROWS_MAX = 256;
@@ -51,28 +55,43 @@ interface Wanted {
   readonly token: number;
 }
 
+export interface HeadSessionOptions {
+  readonly name: string;
+  readonly model: HeadModel;
+  /** May be shared by all sessions of the model. */
+  readonly distribution: HeadDistribution;
+  /** Prompt and answer so far; the session goes on with it. */
+  readonly path: PathTokens;
+  /** The same, when n-gram predictions are mixed in; else undefined. */
+  readonly text: SuffixText | undefined;
+}
+
 /** One session's context and draft tree. Its methods must not overlap. */
 export class HeadSession {
   readonly #name: string;
   readonly #model: HeadModel;
   readonly #context: HeadContext;
-  /** Present when n-gram predictions are mixed in. */
+  readonly #distribution: HeadDistribution;
+  readonly #path: PathTokens;
   readonly #text: SuffixText | undefined;
   #tip: Tip | undefined;
   /** Children of the root that went through the head. */
   #known = new Map<number, DraftedNode>();
   #sampling = GREEDY;
+  #coupled = true;
   #noise = new Noise(0);
 
-  constructor(name: string, model: HeadModel, text: SuffixText | undefined) {
+  constructor({ name, model, distribution, path, text }: HeadSessionOptions) {
     this.#name = name;
     this.#model = model;
+    this.#distribution = distribution;
     this.#context = new HeadContext(model);
+    this.#path = path;
     this.#text = text;
   }
 
   async extend({ position, nextTokens, taps }: DraftContext): Promise<void> {
-    const known = Math.min(this.#context.verified, (this.#text?.length ?? Number.POSITIVE_INFINITY) - 1);
+    const known = Math.min(this.#context.verified, this.#path.length - 1);
     if (position > known) {
       throw new DraftContextError(
         this.#name,
@@ -83,6 +102,7 @@ export class HeadSession {
     this.#context.truncate(position);
     this.#known.clear();
     this.#tip = undefined;
+    this.#path.write(position + 1, nextTokens);
     this.#text?.write(position + 1, nextTokens);
     const features = await this.#model.fuse(taps);
     for (let start = 0; start < nextTokens.length; start += EXTEND_ROWS_MAX) {
@@ -121,10 +141,10 @@ export class HeadSession {
   }
 
   /** `isCurrent` turns false when the result is no longer worth more work. */
-  async expand(request: DraftRequest, isCurrent: () => boolean): Promise<DraftCandidates> {
-    const { path, sampling, topK } = request;
+  async expand(request: DraftRequest, isCurrent: () => boolean, onFound?: Tell): Promise<DraftCandidates> {
+    const { path } = request;
     if (this.#tip === undefined || this.#tip.nextToken !== path[0]) return NO_CANDIDATES;
-    this.#prepareTree(sampling);
+    this.#prepareTree(request);
     let end: DraftedNode | undefined;
     for (const token of path.slice(1)) {
       if (!isCurrent()) return NO_CANDIDATES;
@@ -132,25 +152,22 @@ export class HeadSession {
     }
     const rootChildren = end === undefined ? this.#rank(this.#tip.logProbs, []) : end.children;
     const nodes = new Map<number, DraftedNode>();
-    return expandTree(request, rootChildren.slice(0, topK), async (frontier, pool) => {
+    const deepen = async (frontier: readonly number[], pool: CandidatePool) => {
       if (!isCurrent()) return undefined;
       const found = await this.#nodes(frontier.map((index) => wantedNode(pool, index, nodes, end)));
       frontier.forEach((index, i) => {
         nodes.set(index, found[i]!);
       });
-      return found.map(({ children }) => children.slice(0, topK));
-    });
+      return found.map(({ children }) => children);
+    };
+    return expandTree(request, rootChildren, deepen, onFound);
   }
 
-  #prepareTree(sampling: SamplingParams): void {
-    const { temperature, topP, topK, seed } = this.#sampling;
-    const isSame =
-      temperature === sampling.temperature &&
-      topP === sampling.topP &&
-      topK === sampling.topK &&
-      seed === sampling.seed;
+  #prepareTree({ sampling, coupled }: DraftRequest): void {
+    const isSame = this.#coupled === coupled && isDeepStrictEqual(this.#sampling, sampling);
     if (isSame && this.#context.drafted < DRAFTED_NODES_MAX) return;
     this.#sampling = sampling;
+    this.#coupled = coupled;
     this.#noise = new Noise(sampling.seed);
     this.#known.clear();
     this.#context.forgetDrafted();
@@ -208,13 +225,20 @@ export class HeadSession {
 
   /** Children of the node that `tail` [tokens below the root] leads to, best first. */
   #rank(logProbs: Float32Array, tail: readonly number[]): Child[] {
-    const shaped = shapedDistribution(logProbs, this.#model.vocabulary, this.#sampling);
+    const counts = this.#path.counts(this.#sampling, tail);
+    const shaped = this.#distribution.shaped(logProbs, this.#sampling, counts);
     const mixed =
-      this.#text === undefined ? shaped : mixDistributions(shaped, predictNgram(this.#text, tail));
+      this.#text === undefined ? shaped : this.#mix(shaped, predictNgram(this.#text, tail), counts);
     // The row of position p predicts the token at p + 2: its own next token is known.
     const position = this.#context.verified + 1 + tail.length;
-    const coupling = this.#sampling.temperature > 0 ? { noise: this.#noise, position } : undefined;
+    const isCoupled = this.#coupled && this.#sampling.temperature > 0;
+    const coupling = isCoupled ? { noise: this.#noise, position } : undefined;
     return rankChildren(mixed, CHILDREN_MAX, SHARPNESS, coupling);
+  }
+
+  #mix(shaped: readonly Child[], ngram: NgramPrediction, counts: PathCounts): Child[] {
+    const { children, favour } = adjustedChildren(ngram.children, this.#sampling, counts);
+    return mixDistributions(shaped, { ...ngram, children }, favour);
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Child } from "./expansion.ts";
 import { MATCH_TOKENS_MAX, type SuffixText } from "./suffix-text.ts";
+import type { Child } from "./tree-growth.ts";
 
 /** A longer match counts this much more than one that is a token shorter. */
 const WEIGHT_PER_TOKEN = 4;

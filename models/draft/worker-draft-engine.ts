@@ -1,7 +1,14 @@
 import type { DraftCandidates, DraftContext, DraftEngine, DraftRequest } from "../draft-engine.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import { DraftContextError } from "./draft-context-error.ts";
-import type { DraftAnswers, DraftCall, DraftFailure, HeadEngineOptions } from "./draft-worker-protocol.ts";
+import type {
+  DraftAnswers,
+  DraftCall,
+  DraftFailure,
+  DraftPart,
+  HeadEngineOptions,
+} from "./draft-worker-protocol.ts";
+import type { Tell } from "./expansion.ts";
 import { NgramDraftEngine } from "./ngram-draft-engine.ts";
 
 /**
@@ -37,7 +44,7 @@ export async function startDraftEngine(options: DraftEngineOptions): Promise<Run
 
 /** A draft head whose model runs in a worker, so that this thread stays free while it computes. */
 export class WorkerDraftEngine implements RunningDraftEngine {
-  readonly #calls: WorkerCalls<DraftCall, DraftAnswers, DraftFailure>;
+  readonly #calls: WorkerCalls<DraftCall, DraftAnswers, DraftFailure, DraftPart>;
   #taps: readonly number[] = [];
 
   private constructor() {
@@ -72,16 +79,17 @@ export class WorkerDraftEngine implements RunningDraftEngine {
     return this.#taps;
   }
 
-  begin(session: string, tokens: Uint32Array): Promise<void> {
-    return this.#calls.ask<"begin">({ kind: "begin", session, tokens });
+  begin(session: string, tokens: Uint32Array, promptTokens = tokens.length): Promise<void> {
+    return this.#calls.ask<"begin">({ kind: "begin", session, tokens, promptTokens });
   }
 
   extend(context: DraftContext): Promise<void> {
     return this.#calls.ask<"extend">({ kind: "extend", context });
   }
 
-  expand(request: DraftRequest): Promise<DraftCandidates> {
-    return this.#calls.ask<"expand">({ kind: "expand", request });
+  expand(request: DraftRequest, onFound?: Tell): Promise<DraftCandidates> {
+    const tells = onFound !== undefined;
+    return this.#calls.ask<"expand">({ kind: "expand", request, tells }, onFound);
   }
 
   release(session: string): Promise<void> {

@@ -1,13 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { StageSessions } from "../../actors/stage-sessions.ts";
+import { GREEDY } from "../../decoding/sampling-params.ts";
 import type { SegmentFrame } from "../../transport/frame.ts";
 
 const SPEC = new TextEncoder().encode(
   JSON.stringify({
-    sampling: { temperature: 0, topP: 1, topK: 0, seed: 0 },
+    sampling: GREEDY,
     stopTokens: [],
     lastPosition: 9,
     prefillEnd: 2,
+    promptTokens: 3,
+    prunes: true,
   }),
 );
 const NO_NODES = {
@@ -25,6 +28,7 @@ function segment(generation: number, sequence: number): SegmentFrame {
     generation,
     sequence,
     committed: true,
+    certain: 0,
     nodes: NO_NODES,
     width: 0,
     ...spec,

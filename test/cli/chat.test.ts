@@ -50,6 +50,10 @@ describe("one question", () => {
       temperature: 0,
       topP: 0.5,
       topK: 3,
+      minP: 0.1,
+      repetitionPenalty: 1.1,
+      presencePenalty: 0.2,
+      frequencyPenalty: -0.3,
       seed: 9,
       maxTokens: 50,
     });
@@ -59,7 +63,16 @@ describe("one question", () => {
     expect(tokens).toBe("13");
     expect(perCommit).toBe((13 / 3).toFixed(2));
     expect(gateway.sessions.last.request).toMatchObject({
-      sampling: { temperature: 0, topP: 0.5, topK: 3, seed: 9 },
+      sampling: {
+        temperature: 0,
+        topP: 0.5,
+        topK: 3,
+        minP: 0.1,
+        repetitionPenalty: 1.1,
+        presencePenalty: 0.2,
+        frequencyPenalty: -0.3,
+        seed: 9,
+      },
       maxTokens: 50,
       policy: "autoregressive",
     });

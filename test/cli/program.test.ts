@@ -3,11 +3,13 @@ import { join } from "node:path";
 import { CommanderError } from "commander";
 import { buildProgram } from "../../cli/program.ts";
 import type { UpOptions } from "../../cli/up-options.ts";
+import { DEFAULT_POLICY } from "../../decoding/policies/registry.ts";
 
 interface Parsed {
   readonly up: UpOptions[];
   readonly chat: unknown[];
   readonly bench: unknown[];
+  readonly simulate: unknown[];
   readonly test: unknown[];
   readonly errors: string;
 }
@@ -18,6 +20,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     up: [] as UpOptions[],
     chat: [] as unknown[],
     bench: [] as unknown[],
+    simulate: [] as unknown[],
     test: [] as unknown[],
     errors: "",
   };
@@ -25,6 +28,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     up: async (options) => void parsed.up.push(options),
     chat: async (options) => void parsed.chat.push(options),
     bench: async (options) => void parsed.bench.push(options),
+    simulate: async (options) => void parsed.simulate.push(options),
     test: async (options) => void parsed.test.push(options),
     actor: async () => {},
   });
@@ -48,19 +52,20 @@ describe("flowmesh up", () => {
         stages: 4,
         port: 8080,
         host: "127.0.0.1",
-        policy: "flowspec",
-        preset: "auto",
+        policy: DEFAULT_POLICY,
         numerics: "fast",
         drafter: "auto",
         mesh: "home",
+        reportWork: false,
       },
     ]);
   });
 
   test("takes every option", async () => {
     const line =
-      "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive --preset paper " +
-      "--numerics precise --drafter ngram --nats-port 4333 --threads 3 --mesh lab-2";
+      "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive " +
+      "--numerics precise --drafter ngram --nats-port 4333 --threads 3 --mesh lab-2 " +
+      "--device jetson-like --link 1.5ms/150mbit --report-work";
     expect((await parse(...line.split(" "))).up).toEqual([
       {
         stages: 2,
@@ -68,12 +73,14 @@ describe("flowmesh up", () => {
         port: 9000,
         host: "0.0.0.0",
         policy: "autoregressive",
-        preset: "paper",
         numerics: "precise",
         drafter: "ngram",
         natsPort: 4333,
         threads: 3,
         mesh: "lab-2",
+        device: "jetson-like",
+        link: { delayMs: 1.5, mbps: 150 },
+        reportWork: true,
       },
     ]);
   });
@@ -86,11 +93,13 @@ describe("flowmesh up", () => {
     ["--port", "70000", /whole number from 1 to 65535/],
     ["--nats-port", "-1", /whole number from 1 to 65535/],
     ["--threads", "many", /whole number/],
-    ["--policy", "greedy", /flowspec, autoregressive/],
-    ["--preset", "fast", /paper, auto/],
+    ["--policy", "greedy", /unknown policy "greedy"; there are: autoregressive, .*flowspec/],
+    ["--policy", "flowspec:k=3", /has no parameter "k"; there are: total, topK/],
+    ["--policy", "flowspec:topK=x", /parameter "topK" .* must be a whole number from 1/],
     ["--numerics", "exact", /fast, precise/],
     ["--drafter", "eagle", /auto, head, ngram, hybrid, none/],
     ["--mesh", "My.Home", /a-z, 0-9/],
+    ["--link", "fast", /a delay like 20ms, or delay and rate like 1ms\/150mbit/],
   ];
   test.each(wrong)(
     "%s %s is refused: the option, the value and what would be right",
@@ -120,6 +129,19 @@ describe("flowmesh chat", () => {
     expect((await parse("chat")).chat).toEqual([{ url }]);
   });
 
+  test("takes penalties, negative ones too", async () => {
+    const line =
+      "chat --min-p 0.05 --repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty=-2 Hello";
+    const numbers = { minP: 0.05, repetitionPenalty: 1.1, presencePenalty: -0.5, frequencyPenalty: -2 };
+    expect((await parse(...line.split(" "))).chat).toMatchObject([numbers]);
+    expect((await parse("chat", "--presence-penalty", "2.1")).errors).toContain(
+      "It must be a number from -2 to 2.",
+    );
+    expect((await parse("chat", "--repetition-penalty", "0")).errors).toContain(
+      "It must be a number from 0.01 to 100.",
+    );
+  });
+
   test.each(["2.1", "-1", "warm", "1e0", "1."])("refuses the temperature %s", async (value) => {
     const { chat, errors } = await parse("chat", `--temperature=${value}`);
     expect(chat).toEqual([]);
@@ -128,15 +150,124 @@ describe("flowmesh chat", () => {
 });
 
 describe("flowmesh bench", () => {
-  test("takes lists", async () => {
-    const { bench } = await parse("bench", "--temperatures", "0,.7,1", "--devices", "real,./slow.json");
-    expect(bench).toMatchObject([{ temperatures: [0, 0.7, 1], devices: ["real", "./slow.json"] }]);
+  test("has a default for every option but baseline and files", async () => {
+    expect((await parse("bench")).bench).toEqual([
+      {
+        stages: 4,
+        devices: ["real", "jetson-like"],
+        links: [{ name: "none", delayMs: 0 }],
+        policies: ["autoregressive", "naive", "pruned", "pipedec", "flowspec", "fullflow"],
+        tune: false,
+        prompts: 12,
+        tokens: 64,
+        repeats: 5,
+        temperatures: [0],
+        seed: 1,
+        numerics: "fast",
+        drafter: "auto",
+        profile: false,
+      },
+    ]);
   });
 
-  test("refuses a list with something else in it", async () => {
-    const { bench, errors } = await parse("bench", "--temperatures", "0,hot");
+  test("takes lists; policies are apart by spaces or semicolons, since their parameters have commas", async () => {
+    const { bench } = await parse(
+      ...[
+        "bench",
+        "--temperatures",
+        "0,.7,1",
+        "--devices",
+        "real,./slow.json",
+        "--links",
+        "none,1ms/150mbit",
+      ],
+      ...["--policies", "flowspec:total=16,topK=4; naive naive", "--baseline", "naive", "--seed", "9"],
+      ...["--tune", "--profile", "--record", "trace.gz", "--out", "results"],
+    );
+    expect(bench).toMatchObject([
+      {
+        temperatures: [0, 0.7, 1],
+        devices: ["real", "./slow.json"],
+        links: [
+          { name: "none", delayMs: 0 },
+          { name: "1ms/150mbit", delayMs: 1, mbps: 150 },
+        ],
+        policies: ["flowspec:total=16,topK=4", "naive"],
+        baseline: "naive",
+        seed: 9,
+        tune: true,
+        profile: true,
+        record: "trace.gz",
+        out: "results",
+      },
+    ]);
+  });
+
+  test.each([
+    ["--temperatures", "0,hot", /number from 0 to 2/],
+    ["--links", "none,fast", /delay like 20ms/],
+    ["--policies", "naive;greedy", /unknown policy "greedy"/],
+    ["--devices", ",", /at least one/],
+    ["--repeats", "0", /whole number from 1/],
+    ["--tokens", "2", /whole number from 3/],
+  ])("%s %s is refused: the option, the value and what would be right", async (option, value, right) => {
+    const { bench, errors } = await parse("bench", option, value);
     expect(bench).toEqual([]);
-    expect(errors).toMatch(/--temperatures.*'0,hot' is invalid.*number from 0 to 2/);
+    expect(errors).toContain(option);
+    expect(errors).toContain(`'${value}' is invalid`);
+    expect(errors).toMatch(right);
+  });
+});
+
+describe("flowmesh simulate", () => {
+  test("has a default for every option but the trace and the file", async () => {
+    expect((await parse("simulate")).simulate).toEqual([
+      {
+        temperatures: [0],
+        count: 60,
+        tokens: 128,
+        seed: 1,
+        policies: ["naive", "pipedec", "flowspec", "fullflow"],
+        tune: false,
+        stages: [4],
+        devices: ["cpu-fast"],
+        links: [{ name: "1ms/150mbit", delayMs: 1, mbps: 150 }],
+        sessions: 1,
+      },
+    ]);
+  });
+
+  test("takes lists; policies are apart by spaces or semicolons, since their parameters have commas", async () => {
+    const { simulate } = await parse(
+      ...["simulate", "--policies", "flowspec:total=8,topK=4; fullflow naive", "--stages", "2,64"],
+      ...["--links", "none,2.5ms", "--devices", "a.json,cpu-fast", "--sessions", "3", "--tune"],
+    );
+    expect(simulate).toMatchObject([
+      {
+        policies: ["flowspec:total=8,topK=4", "fullflow", "naive"],
+        stages: [2, 64],
+        links: [
+          { name: "none", delayMs: 0 },
+          { name: "2.5ms", delayMs: 2.5 },
+        ],
+        devices: ["a.json", "cpu-fast"],
+        sessions: 3,
+        tune: true,
+      },
+    ]);
+  });
+
+  const wrong: [string, string, RegExp][] = [
+    ["--policies", "flowspec turbo", /unknown policy "turbo"/],
+    ["--policies", " ; ", /at least one/],
+    ["--stages", "4,65", /whole number from 1 to 64/],
+    ["--links", "1ms,fast", /delay like 20ms/],
+    ["--synthetic", "oracle", /average, eagle, head/],
+  ];
+  test.each(wrong)("refuses %s %s", async (option, value, message) => {
+    const { simulate, errors } = await parse("simulate", option, value);
+    expect(simulate).toEqual([]);
+    expect(errors).toMatch(message);
   });
 });
 

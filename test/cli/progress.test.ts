@@ -48,6 +48,16 @@ describe("on a terminal", () => {
     expect(screen(stream.text)).toEqual(["✓ model: here", "✓ stages: there", ""]);
   });
 
+  test("a note stands behind the percentage, and is rewritten when it changes", () => {
+    const stream = new CapturedStream({ isTTY: true });
+    const progress = new Progress(stream);
+    progress.begin("answers");
+    progress.advance(0.5, "3 min left");
+    expect(screen(stream.text)).toEqual(["  answers… 50%, 3 min left"]);
+    progress.advance(0.501, "2 min left");
+    expect(screen(stream.text)).toEqual(["  answers… 50%, 2 min left"]);
+  });
+
   test("a log line does not overwrite the step's line", () => {
     const stream = new CapturedStream({ isTTY: true });
     const progress = new Progress(stream);

@@ -56,11 +56,11 @@ class RunningUp {
       port: freePort(),
       host: "127.0.0.1",
       policy: "flowspec",
-      preset: "auto",
       numerics: "fast",
       drafter: "ngram",
       natsPort: freePort(),
       mesh: "test",
+      reportWork: false,
       ...changes,
     };
     const script = join(import.meta.dir, "up-script.ts");

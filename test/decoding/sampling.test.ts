@@ -1,41 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { gumbelOf, uniformBits } from "../../decoding/noise.ts";
+import { PathTokens } from "../../decoding/path-tokens.ts";
 import { argmax, LogitsError, Sampler, sampleToken } from "../../decoding/sampling.ts";
-import type { SamplingParams } from "../../decoding/sampling-params.ts";
+import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
 import { chiSquaredLimit } from "./chi-squared.ts";
+import { exactDistribution, NO_PATH, naiveSample, type Path } from "./naive-sampling.ts";
 
-const plain: SamplingParams = { temperature: 1, topP: 1, topK: 0, seed: 42 };
+const plain: SamplingParams = { ...GREEDY, temperature: 1, seed: 42 };
 
-/** Kept tokens and their probabilities by full sorts: independent of the sampler's shortcuts. */
-function exactDistribution(logits: Float32Array, params: SamplingParams): Map<number, number> {
-  const ranked = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b);
-  let kept = params.topK > 0 ? ranked.slice(0, params.topK) : ranked;
-  const max = logits[ranked[0]!]!;
-  const weight = (token: number) => Math.exp((logits[token]! - max) / params.temperature);
-  const total = kept.reduce((sum, token) => sum + weight(token), 0);
-  if (params.topP < 1) {
-    let mass = 0;
-    const end = kept.findIndex((token) => {
-      mass += weight(token);
-      return mass >= params.topP * total;
-    });
-    kept = kept.slice(0, end + 1);
-  }
-  const keptTotal = kept.reduce((sum, token) => sum + weight(token), 0);
-  return new Map(kept.map((token) => [token, weight(token) / keptTotal]));
+function countsOf(params: SamplingParams, { prompt, answer }: Path) {
+  const path = new PathTokens(prompt.length);
+  path.write(0, [...prompt, ...answer]);
+  return path.counts(params);
 }
 
-function naiveSample(logits: Float32Array, params: SamplingParams, position: number): number {
-  if (params.temperature === 0) return logits.indexOf(Math.max(...logits));
-  let best = { token: -1, score: Number.NEGATIVE_INFINITY };
-  for (const token of [...exactDistribution(logits, params).keys()].sort((a, b) => a - b)) {
-    const noise = gumbelOf(uniformBits(params.seed, position, token));
-    const score = logits[token]! / params.temperature + noise;
-    if (score > best.score) best = { token, score };
-  }
-  return best.token;
-}
+const sampleWith = (logits: Float32Array, params: SamplingParams, path: Path): number =>
+  new Sampler().sample(logits, params, 0, countsOf(params, path));
 
 /** Standard-normal logits from the tested generator's own bits, but of another seed. */
 function randomLogits(size: number, spread: number, seed: number): Float32Array {
@@ -44,6 +25,14 @@ function randomLogits(size: number, spread: number, seed: number): Float32Array 
 
 describe("distribution over 120,000 positions", () => {
   const logits = Float32Array.from([2, 1.5, 1.5, 0.3, 0, -1, 3, -2.5, Number.NEGATIVE_INFINITY, 2.2]);
+  const path = { prompt: [0, 3, 3, 8], answer: [6, 1, 6, 9, 6, 7, 2] };
+  const logitBias = [
+    { token: 6, bias: -1.5 },
+    { token: 4, bias: 2 },
+    { token: 8, bias: 100 },
+    { token: 99, bias: 100 },
+  ];
+  const all = { repetitionPenalty: 1.3, presencePenalty: 0.4, frequencyPenalty: 0.3, logitBias };
   const cases: Partial<SamplingParams>[] = [
     {},
     { temperature: 0.6 },
@@ -53,16 +42,31 @@ describe("distribution over 120,000 positions", () => {
     { topK: 6, topP: 0.9, temperature: 0.8 },
     { topP: 1e-9 },
     { topK: 1 },
+    { minP: 0.2 },
+    { minP: 0.05, temperature: 0.7 },
+    { minP: 0.15, topK: 5 },
+    { minP: 0.3, topP: 0.9, temperature: 1.4 },
+    { minP: 1 },
+    { repetitionPenalty: 1.5 },
+    { repetitionPenalty: 0.7 },
+    { presencePenalty: 1 },
+    { presencePenalty: -2 },
+    { frequencyPenalty: 0.8 },
+    { frequencyPenalty: -1 },
+    { logitBias },
+    all,
+    { ...all, temperature: 0.7, topK: 7, topP: 0.95, minP: 0.05 },
   ];
   for (const change of cases) {
     test(JSON.stringify(change), () => {
       const params = { ...plain, ...change };
-      const expected = exactDistribution(logits, params);
+      const expected = exactDistribution(logits, params, path);
       const sampler = new Sampler();
+      const tokenCounts = countsOf(params, path);
       const counts = new Map<number, number>();
       const draws = 120_000;
       for (let position = 0; position < draws; position++) {
-        const token = sampler.sample(logits, params, position);
+        const token = sampler.sample(logits, params, position, tokenCounts);
         counts.set(token, (counts.get(token) ?? 0) + 1);
       }
       for (const token of counts.keys()) expect(expected.get(token) ?? 0).toBeGreaterThan(0);
@@ -106,33 +110,55 @@ describe("equality with the naive sampler", () => {
     )
     .map((values) => Float32Array.from(values))
     .filter((values) => values.some(Number.isFinite));
+  const tokens = fc.array(fc.nat(220), { maxLength: 40 });
+  const paths = fc.record({ prompt: tokens, answer: tokens });
   const allParams = fc.record({
     temperature: fc.constantFrom(0, 0.05, 0.3, 1, 2),
     topP: fc.constantFrom(1, 0.999, 0.913, 0.5003, 0.1),
     topK: fc.constantFrom(0, 1, 2, 7, 50, 1000),
+    minP: fc.constantFrom(0, 0.0107, 0.213, 0.999),
+    repetitionPenalty: fc.constantFrom(1, 1, 0.01, 0.7, 1.3, 100),
+    presencePenalty: fc.constantFrom(0, 0, -2, 0.7, 2),
+    frequencyPenalty: fc.constantFrom(0, 0, -0.3, 1.1, 2),
+    logitBias: fc.uniqueArray(
+      fc.record({ token: fc.nat(220), bias: fc.constantFrom(-100, -1.3, 0.4, 3, 100) }),
+      { maxLength: 8, selector: ({ token }) => token },
+    ),
     seed: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   });
 
-  test("on small vocabularies of any shape", () => {
+  test("on small vocabularies of any shape, after any path", () => {
     const sampler = new Sampler();
     fc.assert(
-      fc.property(logitArrays, allParams, fc.nat(1_000_000), (logits, params, position) => {
-        expect(sampler.sample(logits, params, position)).toBe(naiveSample(logits, params, position) as never);
+      fc.property(logitArrays, allParams, paths, fc.nat(1_000_000), (logits, params, path, position) => {
+        const before = Float32Array.from(logits);
+        const token = sampler.sample(logits, params, position, countsOf(params, path));
+        expect(token).toBe(naiveSample(before, params, position, path) as never);
+        expect(logits).toEqual(before);
       }),
-      { numRuns: 1000 },
+      { numRuns: 2000 },
     );
   });
 
   test("on a full vocabulary, where nearly every token is rejected early", () => {
     const sampler = new Sampler();
-    for (let round = 0; round < 24; round++) {
+    for (let round = 0; round < 32; round++) {
       const logits = randomLogits(49_152, [0.01, 1, 3][round % 3]!, round);
+      const changes = [{}, { topK: 40 }, { topP: 0.95 }, { temperature: 0.4 }, { minP: 0.1 }];
+      const penalties = {
+        repetitionPenalty: 1.2,
+        frequencyPenalty: 0.5,
+        logitBias: [{ token: 77, bias: 9 }],
+      };
+      const path = round % 2 === 0 ? NO_PATH : { prompt: [5, 5, 9], answer: [argmax(logits), 77, 77] };
       const params = {
         ...plain,
         seed: round,
-        ...[{}, { topK: 40 }, { topP: 0.95 }, { temperature: 0.4 }][round % 4],
+        ...changes[round % 5],
+        ...(round % 2 === 0 ? {} : penalties),
       };
-      expect(sampler.sample(logits, params, round)).toBe(naiveSample(logits, params, round) as never);
+      const drawn = sampler.sample(logits, params, round, countsOf(params, path));
+      expect(drawn).toBe(naiveSample(logits, params, round, path) as never);
     }
   });
 });
@@ -142,6 +168,26 @@ describe("greedy", () => {
     const greedy = { ...plain, temperature: 0 };
     expect(sampleToken(Float32Array.from([1, 5, 5, 2]), greedy, 3)).toBe(1 as never);
     expect(argmax(Float32Array.from([Number.NEGATIVE_INFINITY, -7]))).toBe(1);
+  });
+
+  test("comes after bias and penalties, and leaves the logits as they were", () => {
+    const logits = Float32Array.from([4, 5, 3, -1]);
+    const chosen = (change: Partial<SamplingParams>, path: Path = NO_PATH) =>
+      sampleWith(logits, { ...GREEDY, ...change }, path);
+    expect(chosen({ logitBias: [{ token: 3, bias: 6.5 }] })).toBe(3);
+    expect(chosen({ logitBias: [{ token: 1, bias: -100 }] })).toBe(0);
+    const path = { prompt: [1], answer: [0, 0] };
+    expect(chosen({ repetitionPenalty: 1.6 }, { prompt: [1], answer: [] })).toBe(0);
+    expect(chosen({ repetitionPenalty: 1.6 }, path)).toBe(1);
+    expect(chosen({ presencePenalty: 2, frequencyPenalty: 2 }, path)).toBe(1);
+    expect(chosen({ frequencyPenalty: 1 }, { prompt: [], answer: [1, 1] })).toBe(0);
+    expect(chosen({ presencePenalty: 1.1 }, { prompt: [0, 0], answer: [1, 1] })).toBe(0);
+    expect(chosen({ presencePenalty: 0.9 }, { prompt: [], answer: [1, 1] })).toBe(1);
+    // Negative logits are multiplied: a penalty never makes a token likelier.
+    const negative = Float32Array.from([-2, -2.5]);
+    const params = { ...GREEDY, repetitionPenalty: 1.5 };
+    expect(sampleWith(negative, params, { prompt: [0], answer: [] })).toBe(1);
+    expect([...logits]).toEqual([4, 5, 3, -1]);
   });
 });
 

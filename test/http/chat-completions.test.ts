@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { GREEDY } from "../../decoding/sampling-params.ts";
 import { ByteText, bytes, END_TOKEN } from "./byte-text.ts";
 import { DRAFTED_PER_COMMIT, ScriptedSessions } from "./scripted-sessions.ts";
 import { eventData, ServedGateway } from "./served-gateway.ts";
@@ -224,7 +225,7 @@ describe("what a session is asked for", () => {
     for (let index = 0; index < 8; index++) {
       const completion = await gateway.client.chat.completions.create(question);
       const { request } = gateway.sessions.last;
-      expect(request.sampling).toMatchObject({ temperature: 1, topP: 1, topK: 0 });
+      expect(request.sampling).toEqual({ ...GREEDY, temperature: 1, seed: request.sampling.seed });
       expect(completion).toHaveProperty("flowmesh.seed", request.sampling.seed);
       expect(Number.isSafeInteger(request.sampling.seed)).toBe(true);
       seeds.add(request.sampling.seed);
@@ -253,16 +254,19 @@ describe("what a session is asked for", () => {
       temperature: 0.5,
       top_p: 0.9,
       top_k: 40,
+      min_p: 0.05,
+      repetition_penalty: 1.1,
+      presence_penalty: -2,
+      frequency_penalty: 0.25,
+      logit_bias: { "7": -100, "256": 1.5 },
       seed: -3,
       max_tokens: 99,
       max_completion_tokens: 12,
-      flowmesh: { policy: "autoregressive" },
+      flowmesh: { policy: "flowspec:total=40,segment=4" },
       an_unknown_field: { is: "ignored" },
       tools: [],
       tool_choice: "auto",
       response_format: { type: "text" },
-      presence_penalty: 0,
-      logit_bias: {},
       logprobs: false,
       stop: null,
       n: 1,
@@ -270,9 +274,22 @@ describe("what a session is asked for", () => {
     expect(response.status).toBe(200);
     const { request } = gateway.sessions.last;
     expect(request).toMatchObject({
-      sampling: { temperature: 0.5, topP: 0.9, topK: 40, seed: 2 ** 53 - 3 },
+      sampling: {
+        temperature: 0.5,
+        topP: 0.9,
+        topK: 40,
+        minP: 0.05,
+        repetitionPenalty: 1.1,
+        presencePenalty: -2,
+        frequencyPenalty: 0.25,
+        logitBias: [
+          { token: 7, bias: -100 },
+          { token: 256, bias: 1.5 },
+        ],
+        seed: 2 ** 53 - 3,
+      },
       maxTokens: 12,
-      policy: "autoregressive",
+      policy: "flowspec:total=40,segment=4",
     });
     const prompt = new TextDecoder().decode(Uint8Array.from(request.prompt));
     expect(prompt).toBe("[system]Be brief.\n[user]a\nb\n");

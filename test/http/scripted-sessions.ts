@@ -98,6 +98,7 @@ export class ScriptedSession implements Session {
       draftTokens: this.#commits * DRAFTED_PER_COMMIT,
       acceptedTokens: this.#tokens - this.#commits,
       segments: this.#commits * 2,
+      misses: 1,
     };
   }
 

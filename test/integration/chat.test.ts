@@ -21,7 +21,7 @@ beforeAll(async () => {
   client = new OpenAI({ baseURL: `${mesh.url}/v1`, apiKey: "none", maxRetries: 0 });
   transport = await connectNats({ url: mesh.natsUrl, name: "test-chat" });
   const prompts = await readPrompts(join(import.meta.dir, "../../bench/prompts.jsonl"));
-  questions = prompts.filter(({ kind }) => kind !== "summary").map(({ text }) => text);
+  questions = prompts.filter(({ kind }) => kind !== "summary").map(({ turns }) => turns[0]!);
 }, 6 * MINUTES);
 
 afterAll(async () => {

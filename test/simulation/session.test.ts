@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Session } from "../../actors/session-port.ts";
-import type { SamplingParams } from "../../decoding/sampling-params.ts";
+import type { Session, SessionEnd } from "../../actors/session-port.ts";
+import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
 import { TOY_POLICIES, ToyMesh } from "./toy-mesh.ts";
 import { plainDecoding } from "./toy-model.ts";
 import { type Faults, seededRandom, World } from "./world.ts";
@@ -32,24 +32,29 @@ function listen(session: Session): Heard {
 function drawCase(seed: number) {
   const random = seededRandom(seed * 7717);
   const draw = (bound: number) => Math.floor(random() * bound);
-  const sampling: SamplingParams = {
+  const basics = {
     temperature: draw(2) === 0 ? 0 : 0.5 + random(),
     topP: draw(2) === 0 ? 1 : 0.9,
     topK: draw(2) === 0 ? 0 : 6,
     seed: draw(1e9),
   };
   const prompt = Array.from({ length: 1 + draw(12) }, () => draw(11));
-  const policy = Object.keys(TOY_POLICIES)[draw(3)]!;
+  const policy = TOY_POLICIES[seed % TOY_POLICIES.length]!;
   const stopTokens = draw(2) === 0 ? [] : [draw(11)];
-  return {
-    sampling,
-    prompt,
-    policy,
-    stopTokens,
-    stageCount: 1 + draw(6),
-    count: 1 + draw(40),
-    skill: random(),
+  const [stageCount, count, skill] = [1 + draw(6), 1 + draw(40), random()];
+  const sometimes = (value: () => number, off: number) => (draw(2) === 0 ? off : value());
+  const sampling: SamplingParams = {
+    ...basics,
+    minP: sometimes(() => 0.02 + 0.3 * random(), 0),
+    repetitionPenalty: sometimes(() => 0.6 + random(), 1),
+    presencePenalty: sometimes(() => 4 * random() - 2, 0),
+    frequencyPenalty: sometimes(() => 2 * random() - 1, 0),
+    logitBias: Array.from({ length: sometimes(() => 1 + draw(3), 0) }, (_, i) => ({
+      token: draw(3) + 4 * i,
+      bias: 6 * random() - 3,
+    })),
   };
+  return { sampling, prompt, policy, stopTokens, stageCount, count, skill };
 }
 
 async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, world: World) => Promise<void>) {
@@ -65,7 +70,7 @@ async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, worl
   await opening;
   world.faults = faults;
   const heard = listen(session!);
-  let end: { reason: string; message?: string } | undefined;
+  let end: SessionEnd | undefined;
   session!.ended.then(
     (value) => {
       end = value;
@@ -85,7 +90,7 @@ async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, worl
     seed,
     reason: stopTokens.includes(expected.at(-1)!) ? "stop" : "length",
   });
-  return { world, mesh, heard, policy };
+  return { world, mesh, heard, policy, stats: end!.stats };
 }
 
 describe("a session through the whole mesh, in simulation", () => {
@@ -99,7 +104,7 @@ describe("a session through the whole mesh, in simulation", () => {
   });
 
   test("leaves nothing behind in any actor", async () => {
-    for (const seed of seeds(10)) {
+    for (const seed of seeds(TOY_POLICIES.length)) {
       const { world, mesh } = await play(seed, { delayMs: 5 });
       await world.play(() => false, world.now + 20_000);
       expect(mesh.drafter.sessions).toBe(0);
@@ -112,9 +117,8 @@ describe("a session through the whole mesh, in simulation", () => {
     const world = new World(5, {});
     const mesh = await ToyMesh.start(world, { stageCount: 3, draftSkill: 0.7 });
     let session: Session | undefined;
-    const sampling = { temperature: 0, topP: 1, topK: 0, seed: 0 };
     const opening = mesh.client
-      .open({ prompt: Uint32Array.of(1, 2, 3), sampling, maxTokens: 200, stopTokens: [] })
+      .open({ prompt: Uint32Array.of(1, 2, 3), sampling: GREEDY, maxTokens: 200, stopTokens: [] })
       .then((opened) => {
         session = opened;
       });
@@ -131,6 +135,23 @@ describe("a session through the whole mesh, in simulation", () => {
     expect(heard.tokens.length).toBeLessThan(200);
     expect(mesh.drafter.sessions).toBe(0);
     for (const engine of mesh.engines) expect((await engine.usage()).sessions).toBe(0);
+    await world.stop();
+  });
+
+  test.each<[string, RegExp]>([
+    ["guesswork", /unknown policy "guesswork"; there are: .*flowspec/],
+    ["flowspec:k=3", /policy flowspec has no parameter "k"; there are: total, topK/],
+    ["flowspec:topK=0", /parameter "topK" of policy flowspec is "0"; it must be a whole number from 1/],
+  ])("the policy %s is refused with what would be right", async (policy, complaint) => {
+    const world = new World(5, {});
+    const mesh = await ToyMesh.start(world, { stageCount: 1, draftSkill: 0.5 });
+    const request = { prompt: Uint32Array.of(1), sampling: GREEDY, maxTokens: 5, stopTokens: [], policy };
+    let refusal: unknown;
+    mesh.client.open(request).catch((error: unknown) => {
+      refusal = error;
+    });
+    await world.play(() => refusal !== undefined);
+    expect(refusal).toMatchObject({ code: "invalid", message: expect.stringMatching(complaint) });
     await world.stop();
   });
 
@@ -157,17 +178,18 @@ describe("a session through the whole mesh, in simulation", () => {
     }
   });
 
-  test("speculation needs fewer commits than tokens", async () => {
-    const ratios: number[] = [];
+  test("every policy but the plain ones has guesses accepted; plain decoding commits token by token", async () => {
+    const accepted: Record<string, number> = {};
     for (const seed of seeds(SEEDS)) {
-      const { world, heard, policy } = await play(seed, { delayMs: 5 });
-      if (policy !== "autoregressive" && heard.tokens.length > 20)
-        ratios.push(heard.tokens.length / heard.commits);
-      if (policy === "autoregressive") expect(heard.commits).toBe(heard.tokens.length);
+      const { world, heard, policy, stats } = await play(seed, { delayMs: 5 });
+      const name = policy.split(":")[0]!;
+      accepted[name] = (accepted[name] ?? 0) + stats.acceptedTokens;
+      if (name === "autoregressive") expect(heard.commits).toBe(heard.tokens.length);
       await world.stop();
     }
-    // One seed says nothing about the mean.
+    // One seed says nothing of the others.
     if (chosen !== undefined) return;
-    expect(ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length).toBeGreaterThan(1.2);
+    const idle = Object.keys(accepted).filter((name) => accepted[name]! < SEEDS / 4);
+    expect(idle.toSorted()).toEqual(["autoregressive", "survey"]);
   });
 });

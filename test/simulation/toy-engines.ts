@@ -79,7 +79,7 @@ export class ToyDraftEngine implements DraftEngine {
   readonly taps = TOY.taps;
   readonly #skill: number;
   readonly #random: () => number;
-  readonly #sessions = new Map<string, { tokens: number[]; fed: number }>();
+  readonly #sessions = new Map<string, { tokens: number[]; promptTokens: number; fed: number }>();
   readonly wrongRows: string[] = [];
 
   constructor(skill: number, random: () => number) {
@@ -91,8 +91,8 @@ export class ToyDraftEngine implements DraftEngine {
     return this.#sessions.size;
   }
 
-  async begin(sid: string, tokens: Uint32Array): Promise<void> {
-    this.#sessions.set(sid, { tokens: [...tokens], fed: 0 });
+  async begin(sid: string, tokens: Uint32Array, promptTokens = tokens.length): Promise<void> {
+    this.#sessions.set(sid, { tokens: [...tokens], promptTokens, fed: 0 });
   }
 
   async extend({ session: sid, position, nextTokens, taps }: DraftContext): Promise<void> {
@@ -112,7 +112,8 @@ export class ToyDraftEngine implements DraftEngine {
     session.fed = position + nextTokens.length;
   }
 
-  async expand({ session: sid, depth, topK, total, sampling }: DraftRequest): Promise<DraftCandidates> {
+  async expand(request: DraftRequest, onFound?: (found: DraftCandidates) => void): Promise<DraftCandidates> {
+    const { session: sid, growth, depth, topK, total, sampling } = request;
     const session = this.#sessions.get(sid);
     const parents: number[] = [];
     const tokens: number[] = [];
@@ -120,7 +121,7 @@ export class ToyDraftEngine implements DraftEngine {
     const path = session === undefined ? [] : session.tokens.slice(0, session.fed + 1);
     let parent = -1;
     for (let level = 0; level <= depth && path.length > 0; level++) {
-      const right = toyNextToken(path, sampling);
+      const right = toyNextToken(path, session!.promptTokens, sampling);
       const best = this.#random() < this.#skill ? right : (right + 1) % TOY.vocab;
       for (let rank = 0; rank < Math.min(topK, 3); rank++) {
         parents.push(parent);
@@ -130,12 +131,13 @@ export class ToyDraftEngine implements DraftEngine {
       parent = tokens.length - Math.min(topK, 3);
       path.push(best);
     }
-    const kept = Math.min(total, tokens.length);
-    return {
-      parents: Int32Array.from(parents.slice(0, kept)),
-      tokens: Uint32Array.from(tokens.slice(0, kept)),
-      scores: Float32Array.from(scores.slice(0, kept)),
-    };
+    const first = (count: number): DraftCandidates => ({
+      parents: Int32Array.from(parents.slice(0, count)),
+      tokens: Uint32Array.from(tokens.slice(0, count)),
+      scores: Float32Array.from(scores.slice(0, count)),
+    });
+    if (growth === "best" && total > 2) onFound?.(first(2));
+    return first(total);
   }
 
   async release(sid: string): Promise<void> {

@@ -5,11 +5,15 @@ import { SessionClient } from "../../actors/session-client.ts";
 import { stageActor } from "../../actors/stage.ts";
 import { treeHostActor } from "../../actors/tree-host.ts";
 import { epoch } from "../../decoding/ids.ts";
-import { Autoregressive } from "../../decoding/policies/autoregressive.ts";
-import { Flowspec, PAPER_SIZES } from "../../decoding/policies/flowspec.ts";
-import type { Policy } from "../../decoding/policies/policy.ts";
+import { createPolicy } from "../../decoding/policies/registry.ts";
 import { LocalStageEngine } from "../../models/local-stage-engine.ts";
+import { Pace } from "../../models/pace.ts";
+import type { CostTable } from "../../models/stage-engine.ts";
 import type { StageSpec } from "../../models/stage-spec.ts";
+import type { LinkModel } from "../../transport/link-model.ts";
+import { shapeLink } from "../../transport/shaped-link.ts";
+import { ANY, stageSubject } from "../../transport/subjects.ts";
+import { everyPolicy } from "../decoding/policies/every-policy.ts";
 import { ToyDraftEngine, ToyMath } from "./toy-engines.ts";
 import { TOY } from "./toy-model.ts";
 import type { World } from "./world.ts";
@@ -17,24 +21,22 @@ import type { World } from "./world.ts";
 const MESH = "toy";
 const EPOCH = epoch(1);
 
-export const TOY_POLICIES: Record<string, () => Policy> = {
-  autoregressive: () => new Autoregressive(),
-  flowspec: () =>
-    new Flowspec({
-      initial: { topK: 2, depth: 3, total: 8 },
-      expansion: { topK: 2, depth: 3, total: 8 },
-      segmentNodes: 3,
-      appendedNodes: 3,
-      restart: "send",
-      minProbability: 0.001,
-    }),
-  paper: () => new Flowspec(PAPER_SIZES),
-};
+/** Sizes that suit the toy, whose drafter names three candidates a level. */
+const SIZES = { total: 8, topK: 2, depth: 3, expandTotal: 8, segment: 3, appended: 3, width: 2, batch: 2 };
+
+export const TOY_POLICIES: readonly string[] = [...everyPolicy(SIZES), "naive", "flowspec", "fullflow"];
+
+/** The toy stages answer at once. */
+const TOY_COSTS = [{ nodes: 1, ms: 0.01 }];
 
 export interface ToyMeshOptions {
   readonly stageCount: number;
   /** Chance that the drafter's best guess is right; undefined for no drafter. */
   readonly draftSkill?: number;
+  /** The device that all stages act like. */
+  readonly pace?: CostTable;
+  /** Between each stage and the others. */
+  readonly link?: LinkModel;
 }
 
 /** All actors of a pipeline with the toy model, in a simulated world. */
@@ -61,7 +63,8 @@ export class ToyMesh {
         chunkNodes: 8,
         contextLength: 256,
         defaultPolicy: "flowspec",
-        policies: new Map(Object.entries(TOY_POLICIES)),
+        makePolicy: createPolicy,
+        costs: Array.from({ length: options.stageCount }, () => options.pace ?? TOY_COSTS),
       }),
     );
     return mesh;
@@ -75,7 +78,7 @@ export class ToyMesh {
     const pipeline = {
       modelId: "toy",
       contextLength: 256,
-      policies: Object.keys(TOY_POLICIES),
+      policies: [...TOY_POLICIES],
       stages: options.stageCount,
       numerics: "fast",
     };
@@ -85,7 +88,8 @@ export class ToyMesh {
 
   /** A stage with nothing in its memory, as after a crash of its process. */
   async startStage(index: number): Promise<void> {
-    const { stageCount } = this.#options;
+    const { stageCount, pace, link } = this.#options;
+    const { clock } = this.#world;
     const bound = (k: number) => Math.round((k * TOY.layers) / stageCount);
     const spec: StageSpec = {
       index,
@@ -99,16 +103,22 @@ export class ToyMesh {
     const engine = new LocalStageEngine(new ToyMath(spec), 1e9);
     this.engines[index] = engine as never;
     const stage = { mesh: MESH, epoch: EPOCH, spec, hidden: 1, engine, dtype: "f32" } as const;
-    await this.#spawn(stageActor(stage));
+    const actor = stageActor({ ...stage, ...(pace && { pace: new Pace(pace, clock) }) });
+    const transport = this.#world.mesh.connect(actor.name);
+    const inbound = index === 0 ? { inbound: stageSubject(MESH, EPOCH, 0, ANY) } : {};
+    await this.#spawn(actor, link && shapeLink(transport, { link, clock, ...inbound }));
   }
 
   async killStage(index: number): Promise<void> {
     await this.#refs.get(`stage-${index}`)?.stop();
   }
 
-  async #spawn(definition: ActorDefinition): Promise<void> {
-    const { clock, log, mesh } = this.#world;
-    const ref = await spawn(definition, { transport: mesh.connect(definition.name), clock, log });
+  async #spawn(
+    definition: ActorDefinition,
+    transport = this.#world.mesh.connect(definition.name),
+  ): Promise<void> {
+    const { clock, log } = this.#world;
+    const ref = await spawn(definition, { transport, clock, log });
     this.#refs.set(definition.name, ref);
     this.#world.actors.push(ref);
   }

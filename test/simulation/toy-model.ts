@@ -1,5 +1,5 @@
-import { sampleToken } from "../../decoding/sampling.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
+import { naiveSample } from "../decoding/naive-sampling.ts";
 
 /**
  * A model small enough to be computed by hand: integers for hidden states, and every layer adds up what
@@ -21,7 +21,7 @@ export const toyLayer = (layer: number, input: number, attended: number, positio
 export function toyLogits(hidden: number): Float32Array {
   return Float32Array.from({ length: TOY.vocab }, (_, token) => {
     const mixed = Math.imul((hidden + 1) * 2654435761, (token + 3) * 40503) >>> 0;
-    return (mixed % 1009) / 200;
+    return (mixed % 1009) / 200 - 2;
   });
 }
 
@@ -40,9 +40,15 @@ export function toyStates(tokens: readonly number[]): number[][] {
   return byLayer;
 }
 
-export function toyNextToken(tokens: readonly number[], sampling: SamplingParams): number {
+/** `tokens`: prompt and answer so far; the first `promptTokens` are the prompt. */
+export function toyNextToken(
+  tokens: readonly number[],
+  promptTokens: number,
+  sampling: SamplingParams,
+): number {
   const last = toyStates(tokens)[TOY.layers]!.at(-1)!;
-  return sampleToken(toyLogits(last), sampling, tokens.length);
+  const path = { prompt: tokens.slice(0, promptTokens), answer: tokens.slice(promptTokens) };
+  return naiveSample(toyLogits(last), sampling, tokens.length, path);
 }
 
 /** What plain decoding gives after the prompt: at most `count` tokens, ending with a stop token. */
@@ -53,7 +59,7 @@ export function plainDecoding(
 ): number[] {
   const path = [...prompt];
   while (path.length < prompt.length + end.count) {
-    const token = toyNextToken(path, sampling);
+    const token = toyNextToken(path, prompt.length, sampling);
     path.push(token);
     if (end.stopTokens.includes(token)) break;
   }

@@ -45,6 +45,7 @@ const segment: fc.Arbitrary<SegmentFrame> = shape.chain(({ nodes, width }) =>
       generation: u32,
       sequence: fc.oneof(fc.constant(0), u32),
       committed: fc.boolean(),
+      certain: u32,
       columns: fc.tuple(column(nodes), column(nodes), column(nodes), column(nodes)),
       spec: fc.option(fc.uint8Array({ minLength: 1, maxLength: 9 }), { nil: undefined }),
       rows: fc.option(matrix(nodes * width), { nil: undefined }),
@@ -84,6 +85,7 @@ const SEGMENT: SegmentFrame = {
   generation: 1,
   sequence: 0,
   committed: true,
+  certain: 14,
   nodes: chain(2, 3),
   spec: new TextEncoder().encode("{}"),
   rows: Float32Array.from([1, -2, 0.5, 0, 3, 4]),
@@ -127,18 +129,18 @@ describe("frames", () => {
     const { body } = encodeSegment(SEGMENT, "f32");
     const view = new DataView(body.buffer);
     expect(new TextDecoder().decode(body.subarray(0, 4))).toBe("FLOW");
-    expect([...body.subarray(4, 8)]).toEqual([1, 1, 1, 1]);
-    const words = Array.from({ length: 14 }, (_, i) => view.getUint32(8 + 4 * i, true));
-    expect(words).toEqual([3, 1, 0, 2, 3, 2, 2, 3, 1, 2, 200, 300, 12, 13]);
-    const rows = Array.from({ length: 6 }, (_, i) => view.getFloat32(64 + 4 * i, true));
+    expect([...body.subarray(4, 8)]).toEqual([2, 1, 1, 1]);
+    const words = Array.from({ length: 15 }, (_, i) => view.getUint32(8 + 4 * i, true));
+    expect(words).toEqual([3, 1, 0, 2, 3, 2, 14, 2, 3, 1, 2, 200, 300, 12, 13]);
+    const rows = Array.from({ length: 6 }, (_, i) => view.getFloat32(68 + 4 * i, true));
     expect(rows).toEqual([1, -2, 0.5, 0, 3, 4]);
-    expect(new TextDecoder().decode(body.subarray(88, 90))).toBe("{}");
-    expect(view.getUint32(90, true)).toBe(crc32(body.subarray(0, 90)));
-    expect(body.length).toBe(94);
+    expect(new TextDecoder().decode(body.subarray(92, 94))).toBe("{}");
+    expect(view.getUint32(94, true)).toBe(crc32(body.subarray(0, 94)));
+    expect(body.length).toBe(98);
     const tap = encodeFeatures(FEATURES, "f16").body;
-    expect([...tap.subarray(4, 8)]).toEqual([1, 2, 0, 2]);
-    expect([...tap.subarray(32, 40)]).toEqual([9, 0, 0, 0, 0x00, 0x3c, 0x00, 0x40]);
-    expect(tap.length).toBe(44);
+    expect([...tap.subarray(4, 8)]).toEqual([2, 2, 0, 2]);
+    expect([...tap.subarray(36, 44)]).toEqual([9, 0, 0, 0, 0x00, 0x3c, 0x00, 0x40]);
+    expect(tap.length).toBe(48);
   });
 
   test("say in their headers what they hold", () => {
@@ -249,7 +251,7 @@ describe("a body that is no intact frame is refused", () => {
       fc.property(fc.uint8Array({ minLength: 28, maxLength: 200 }), fc.boolean(), (noise, segmentKind) => {
         const body = new Uint8Array(12 + noise.length);
         body.set(new TextEncoder().encode("FLOW"));
-        body.set([1, segmentKind ? 1 : 2, 0, 1], 4);
+        body.set([2, segmentKind ? 1 : 2, 0, 1], 4);
         body.set(noise, 8);
         // A frame by chance is no failure; anything but a frame or a FrameError is.
         for (const decode of decoders) {
@@ -270,17 +272,17 @@ describe("a body that is no intact frame is refused", () => {
     const { body } = encodeSegment(SEGMENT, "f32");
     const lies: [number, number[], RegExp][] = [
       [0, [0x66], /does not begin with "FLOW"/],
-      [4, [2], /version 2/],
+      [4, [1], /version 1; this program reads 2/],
       [5, [3], /unknown frame kind 3/],
       [6, [3], /unknown flags 3/],
       [7, [9], /unknown type of rows 9/],
       [16, [1], /spec bytes is 2; .* 0 to 0/],
-      [20, [3], /its header asks for 122/],
+      [20, [3], /its header asks for 126/],
       [20, [0xff, 0xff, 0xff, 0xff], /nodes is 4294967295/],
       [20, [0x01, 0x10], /nodes is 4097; .* 0 to 4096/],
       [24, [0x01, 0x00, 0x01], /width is 65537; .* 0 to 65536/],
       [28, [0x01, 0x00, 0x01], /spec bytes is 65537/],
-      [28, [3], /has 94 bytes; its header asks for 95/],
+      [28, [3], /has 98 bytes; its header asks for 99/],
     ];
     for (const [offset, bytes, complaint] of lies) {
       expect(() => decodeSegment({ body: forge(body, offset, ...bytes) })).toThrow(complaint);
@@ -288,6 +290,7 @@ describe("a body that is no intact frame is refused", () => {
     const tap = encodeFeatures(FEATURES, "f32").body;
     expect(() => decodeFeatures({ body: forge(tap, 6, 1) })).toThrow(/unknown flags 1/);
     expect(() => decodeFeatures({ body: forge(tap, 7, 0) })).toThrow(/features without rows/);
+    expect(() => decodeFeatures({ body: forge(tap, 32, 1) })).toThrow(/certain tokens is 1; .* 0 to 0/);
     expect(() => decodeFeatures({ body })).toThrow(/of kind segment, not features/);
     expect(() => decodeSegment({ body: tap })).toThrow(/of kind features, not segment/);
   });
@@ -300,6 +303,7 @@ describe("a body that is no intact frame is refused", () => {
       { sequence: 1 },
       { epoch: -1 },
       { generation: 0.5 },
+      { certain: 2 ** 32 },
       {
         nodes: chain(...Array.from({ length: NODES_MAX + 1 }, (_, i) => i)),
         width: 0,

@@ -47,7 +47,7 @@ function describeMicro(kind: string, connect: (name: string) => Promise<Transpor
       [host, client] = await Promise.all([connect("host"), connect("client")]);
       const options = { transport: host, clock: systemClock, log: silentLog };
       refs = [
-        await spawn(echo("echo"), { ...options, id: "one", metadata: { host: "attic" } }),
+        await spawn(echo("echo"), { ...options, id: "one", metadata: () => ({ host: "attic" }) }),
         await spawn(echo("echo"), { ...options, id: "two" }),
         await spawn(echo("other_Echo-2"), options),
       ];
@@ -87,6 +87,18 @@ function describeMicro(kind: string, connect: (name: string) => Promise<Transpor
           { name: "echo-shared", subject: "echo.shared", queue_group: "crew", metadata: {} },
         ],
       });
+    });
+
+    test("metadata is asked for at each question", async () => {
+      let count = 0;
+      const options = { transport: host, clock: systemClock, log: silentLog, id: "counting" };
+      const ref = await spawn(echo("counter"), { ...options, metadata: () => ({ count: String(count) }) });
+      await host.flush();
+      for (count = 1; count <= 2; count++) {
+        expect(await ask("$SRV.INFO.counter.counting")).toMatchObject({ metadata: { count: String(count) } });
+      }
+      await ref.stop();
+      await host.flush();
     });
 
     test("STATS counts by endpoint", async () => {

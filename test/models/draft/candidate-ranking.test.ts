@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Noise } from "../../../decoding/noise.ts";
-import { sampleToken } from "../../../decoding/sampling.ts";
+import { PathTokens } from "../../../decoding/path-tokens.ts";
+import { Sampler, sampleToken } from "../../../decoding/sampling.ts";
 import { GREEDY, type SamplingParams } from "../../../decoding/sampling-params.ts";
 import { rankChildren } from "../../../models/draft/candidate-ranking.ts";
-import type { Child } from "../../../models/draft/expansion.ts";
-import { shapedDistribution } from "../../../models/draft/head-distribution.ts";
+import { GUESS_SPACE, HeadDistribution, MIN_P_SHARE } from "../../../models/draft/head-distribution.ts";
 import { mixDistributions } from "../../../models/draft/mixture.ts";
+import type { Child } from "../../../models/draft/tree-growth.ts";
 
 const logSoftmax = (logits: readonly number[]): Float32Array => {
   const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
@@ -16,21 +17,43 @@ const massOf = (children: readonly Child[]) =>
   children.reduce((sum, { logProb }) => sum + Math.exp(logProb), 0);
 
 const logitArrays = fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 2, maxLength: 300 });
-const samplings: fc.Arbitrary<SamplingParams> = fc.record({
-  temperature: fc.constantFrom(0, 0.5, 1, 1.5),
-  topP: fc.constantFrom(1, 0.9, 0.3),
-  topK: fc.constantFrom(0, 1, 5, 40),
-  seed: fc.nat(),
+const samplings: fc.Arbitrary<SamplingParams> = fc
+  .record({
+    temperature: fc.constantFrom(0, 0.5, 1, 1.5),
+    topP: fc.constantFrom(1, 0.9, 0.3),
+    topK: fc.constantFrom(0, 1, 5, 40),
+    minP: fc.constantFrom(0, 0.0107, 0.3, 1),
+    seed: fc.nat(),
+  })
+  .map((drawn) => ({ ...GREEDY, ...drawn }));
+
+/** Tokens 0..29, so that penalties meet the smallest arrays, too. */
+const penalties = fc.record({
+  path: fc.array(fc.nat(29), { minLength: 4, maxLength: 30 }),
+  params: fc.record({
+    presencePenalty: fc.constantFrom(0, -0.71, 1.3),
+    frequencyPenalty: fc.constantFrom(0, -0.37, 0.53),
+    logitBias: fc.constantFrom([], [{ token: 1, bias: 3.1 }], [{ token: 2, bias: -100 }]),
+  }),
+});
+
+/** What a drafter makes of bias, penalties and min-p. */
+const softened = (sampling: SamplingParams): SamplingParams => ({
+  ...sampling,
+  minP: sampling.minP * MIN_P_SHARE,
+  presencePenalty: sampling.presencePenalty * GUESS_SPACE.share,
+  frequencyPenalty: sampling.frequencyPenalty * GUESS_SPACE.share,
+  logitBias: sampling.logitBias.map(({ token, bias }) => ({ token, bias: bias * GUESS_SPACE.share })),
 });
 
 describe("a draft distribution shaped as the target's", () => {
-  const identity = Int32Array.from({ length: 300 }, (_, i) => i);
+  const identity = new HeadDistribution(Int32Array.from({ length: 300 }, (_, i) => i));
 
   test("gives the best tokens first, with log-probabilities of at most the whole mass", () => {
     fc.assert(
       fc.property(logitArrays, samplings, (logits, sampling) => {
         const logProbs = logSoftmax(logits);
-        const shaped = shapedDistribution(logProbs, identity, sampling);
+        const shaped = identity.shaped(logProbs, sampling);
         expect(massOf(shaped)).toBeLessThan(1 + 1e-5);
         const ranked = [...logProbs.keys()].sort((a, b) => logProbs[b]! - logProbs[a]! || a - b);
         expect(shaped.map(({ token }) => token)).toEqual(ranked.slice(0, shaped.length));
@@ -42,13 +65,13 @@ describe("a draft distribution shaped as the target's", () => {
     fc.assert(
       fc.property(logitArrays, samplings, (logits, sampling) => {
         fc.pre(sampling.temperature > 0 && (sampling.topK > 0 || logits.length <= 128));
-        expect(massOf(shapedDistribution(logSoftmax(logits), identity, sampling))).toBeCloseTo(1, 4);
+        expect(massOf(identity.shaped(logSoftmax(logits), sampling))).toBeCloseTo(1, 4);
       }),
     );
   });
 
   test("names tokens by the target's ids", () => {
-    const shaped = shapedDistribution(logSoftmax([0, 2, 1]), Int32Array.of(70, 80, 90), GREEDY);
+    const shaped = new HeadDistribution(Int32Array.of(70, 80, 90)).shaped(logSoftmax([0, 2, 1]), GREEDY);
     expect(shaped.map(({ token }) => token)).toEqual([80, 90, 70]);
   });
 
@@ -59,10 +82,38 @@ describe("a draft distribution shaped as the target's", () => {
         // Rounding may decide at the border of the nucleus.
         fc.pre(sampling.topP === 1);
         const logProbs = logSoftmax(logits);
-        const shaped = shapedDistribution(logProbs, identity, sampling);
+        const shaped = identity.shaped(logProbs, sampling);
         const coupling = { noise: new Noise(sampling.seed), position };
         const [first] = rankChildren(shaped, 1, 1, coupling);
-        expect(first!.token).toBe(sampleToken(logProbs, sampling, position));
+        expect(first!.token).toBe(sampleToken(logProbs, softened(sampling), position));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  /** Coarse, since the shift to the target's logits rounds. */
+  const coarse = fc.array(
+    fc.integer({ min: -64, max: 64 }).map((eighths) => eighths / 8),
+    { minLength: 2, maxLength: 300 },
+  );
+
+  test("after bias and penalties leads with the token that a target of the same logits draws", () => {
+    const sampler = new Sampler();
+    fc.assert(
+      fc.property(coarse, samplings, penalties, fc.nat(10_000), (logits, basics, given, position) => {
+        fc.pre(basics.topP === 1 && (basics.topK > 0 || logits.length <= 128 || basics.temperature === 0));
+        const sampling = { ...basics, ...given.params };
+        const path = new PathTokens(4);
+        path.write(0, given.path);
+        const counts = path.counts(sampling);
+        const logProbs = logSoftmax(logits);
+        const before = Float32Array.from(logProbs);
+        const shaped = identity.shaped(logProbs, sampling, counts);
+        expect(logProbs).toEqual(before);
+        expect(massOf(shaped)).toBeLessThan(1 + 1e-5);
+        const coupling = sampling.temperature > 0 ? { noise: new Noise(sampling.seed), position } : undefined;
+        const [first] = rankChildren(shaped, 1, 1, coupling);
+        expect(first!.token).toBe(sampler.sample(logProbs, softened(sampling), position, counts));
       }),
       { numRuns: 500 },
     );

@@ -7,9 +7,10 @@ import { DraftContextError } from "../../../models/draft/draft-context-error.ts"
 import { HeadDraftEngine } from "../../../models/draft/head-draft-engine.ts";
 import type { HeadModel } from "../../../models/draft/head-model.ts";
 import { OrtHeadModel } from "../../../models/draft/ort-head-model.ts";
-import type { DraftCandidates, DraftContext } from "../../../models/draft-engine.ts";
+import type { DraftCandidates, DraftContext, DraftRequest } from "../../../models/draft-engine.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
 import { seededRandom } from "../gguf/random-tensor.ts";
+import { SMALL_TREE } from "./draft-size.ts";
 import { type HeadFixture, headFixture } from "./head-fixture.ts";
 import type { ReferenceKv } from "./reference-head.ts";
 import { writeTinyHead } from "./tiny-head.ts";
@@ -52,14 +53,23 @@ function rowsOf(start: number, end: number, session = "s"): DraftContext {
 /** What begin() gets: the text up to the last row's own token. */
 const promptOf = (rows: number) => Uint32Array.of(1, ...TOKENS.subarray(0, rows - 1));
 
-const request = { session: "s", topK: 4, depth: 3, total: 24, sampling: GREEDY };
-const sampled: SamplingParams = { temperature: 1, topP: 1, topK: 0, seed: 12 };
+const request = { session: "s", ...SMALL_TREE, sampling: GREEDY };
+const sampled: SamplingParams = { ...GREEDY, temperature: 1, seed: 12 };
 
-async function drafted(rows: number, path: readonly number[], change: Partial<typeof request> = {}) {
+async function drafted(rows: number, path: readonly number[], change: Partial<DraftRequest> = {}) {
   const engine = new HeadDraftEngine(model, { withNgrams: false });
   await engine.begin("s", promptOf(rows));
   await engine.extend(rowsOf(0, rows));
   return engine.expand({ ...request, path: [TOKENS[rows - 1]!, ...path], ...change });
+}
+
+/** Each candidate's tokens from below the root, joined. */
+function pathsOf({ parents, tokens }: DraftCandidates): string[] {
+  const paths: string[] = [];
+  tokens.forEach((token, i) => {
+    paths.push(parents[i] === -1 ? String(token) : `${paths[parents[i]!]},${token}`);
+  });
+  return paths;
 }
 
 /** Equal trees whose scores differ by rounding only. */
@@ -224,6 +234,55 @@ describe("an expansion", () => {
       await end();
       expectClose(await found, shallow);
     }
+  });
+
+  test("ends early, with what it has, when a newer one is asked for", async () => {
+    const older = engine.expand({ ...request, depth: 8, total: 1000, path: [root] });
+    const newer = engine.expand({ ...request, path: [root] });
+    expectClose(await older, await drafted(20, [], { depth: 0 }));
+    expectClose(await newer, await drafted(20, []));
+  });
+
+  test("of the best tells what it has before each pass, and computes nothing twice", async () => {
+    const size = { ...SMALL_TREE, growth: "best", batch: 2, depth: 5, total: 30 } as const;
+    const parts: DraftCandidates[] = [];
+    const passesAt: number[] = [];
+    const rest = await engine.expand({ ...request, ...size, path: [root] }, (part) => {
+      parts.push(part);
+      passesAt.push(passes);
+    });
+    expect(passesAt[0]).toBe(0);
+    expect(parts.length).toBeGreaterThan(2);
+    const told = [...parts, rest].flatMap(pathsOf);
+    const whole = await drafted(20, [], size);
+    expect(pathsOf(whole).filter((path) => !told.includes(path))).toEqual([]);
+    const before = passes;
+    await engine.expand({ ...request, ...size, path: [root] });
+    expect(passes).toBe(before);
+  });
+
+  test("takes turns with other sessions' after each pass", async () => {
+    await engine.begin("other", promptOf(20));
+    const order: string[] = [];
+    const size = { ...SMALL_TREE, growth: "best", batch: 1, depth: 5, total: 30 } as const;
+    await engine.extend(rowsOf(0, 20, "other"));
+    await Promise.all(
+      ["s", "other"].map((session) =>
+        engine.expand({ ...request, ...size, session, path: [root] }, () => order.push(session)),
+      ),
+    );
+    expect(order.indexOf("other")).toBeLessThan(order.lastIndexOf("s"));
+  });
+
+  test("that is not coupled ranks by the model's own probabilities at any temperature", async () => {
+    const first = { depth: 0, topK: 64, total: 64 };
+    const likeliest = await drafted(20, [], first);
+    const independent = await drafted(20, [], { ...first, sampling: sampled, coupled: false });
+    expectClose(independent, likeliest);
+    const coupled = await engine.expand({ ...request, ...first, path: [root], sampling: sampled });
+    expect([...coupled.tokens]).not.toEqual([...likeliest.tokens]);
+    const after = await engine.expand({ ...request, path: [root], sampling: sampled, coupled: false });
+    expectClose(after, await drafted(20, [], { sampling: sampled, coupled: false }));
   });
 
   test("is the same whatever was drafted before, at another temperature or seed", async () => {

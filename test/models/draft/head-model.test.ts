@@ -7,6 +7,7 @@ import { DEFAULT_HEAD_MANIFEST } from "../../../models/draft/compile-head.ts";
 import { HeadDraftEngine } from "../../../models/draft/head-draft-engine.ts";
 import { OrtHeadModel } from "../../../models/draft/ort-head-model.ts";
 import { defaultModelPath } from "../../model.ts";
+import { SMALL_TREE } from "./draft-size.ts";
 import { type HeadFixture, headFixture } from "./head-fixture.ts";
 import type { ReferenceKv } from "./reference-head.ts";
 
@@ -78,7 +79,8 @@ describe("the head for the default model", () => {
       await engine.extend({ session: "s", position: 0, nextTokens: Uint32Array.from(nextTokens()), taps });
       const path = [sample.rootToken];
       for (const { tokens, logprobs } of sample.greedyChain) {
-        const request = { session: "s", path, topK: 64, depth: 0, total: 64, sampling: GREEDY };
+        const size = { ...SMALL_TREE, topK: 64, depth: 0, total: 64 };
+        const request = { session: "s", path, ...size, sampling: GREEDY };
         const found = await engine.expand(request);
         const errors = tokens.map((token, i) =>
           Math.abs(found.scores[found.tokens.indexOf(token)]! - logprobs[i]!),

@@ -2,8 +2,9 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { GREEDY } from "../../../decoding/sampling-params.ts";
 import { DraftContextError } from "../../../models/draft/draft-context-error.ts";
 import { NgramDraftEngine } from "../../../models/draft/ngram-draft-engine.ts";
+import { SMALL_TREE } from "./draft-size.ts";
 
-const request = { session: "s", topK: 4, depth: 3, total: 16, sampling: GREEDY };
+const request = { session: "s", ...SMALL_TREE, total: 16, sampling: GREEDY };
 const rows = (position: number, ...next: number[]) => ({
   session: "s",
   position,
@@ -56,6 +57,26 @@ describe("after a text with a repeat", () => {
         expect(mass).toBeLessThanOrEqual(Math.exp(parent === -1 ? 0 : scores[parent]!) + 1e-6);
       });
     }
+  });
+
+  test("tells the best pass by pass, and then the rest", async () => {
+    const size = { growth: "best", batch: 1, depth: 4, total: 8 } as const;
+    const parts: number[][] = [];
+    const rest = await engine.expand({ ...request, ...size, path: [2] }, ({ tokens }) =>
+      parts.push([...tokens]),
+    );
+    // Each part has the ancestors of what is new in it.
+    expect(parts).toEqual([[3], [3, 7, 4], [3, 7, 8], [3, 7, 8, 9], [3, 7, 8, 9, 1], [3, 4, 5]]);
+    const whole = await engine.expand({ ...request, ...size, path: [2] });
+    const told = new Set([...parts.flat(), ...rest.tokens]);
+    expect([...whole.tokens].filter((token) => !told.has(token))).toEqual([]);
+  });
+
+  test("that is not coupled ranks by counted frequencies at any temperature", async () => {
+    const sampling = { ...GREEDY, temperature: 1, seed: 3 };
+    const likeliest = await engine.expand({ ...request, path: [2] });
+    expect(await engine.expand({ ...request, path: [2], sampling, coupled: false })).toEqual(likeliest);
+    expect(await engine.expand({ ...request, path: [2], sampling })).not.toEqual(likeliest);
   });
 
   test("drafts nothing for a root that it has not heard of yet", async () => {

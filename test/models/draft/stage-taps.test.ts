@@ -12,6 +12,7 @@ import { openGguf } from "../../../models/gguf/gguf-file.ts";
 import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import { OrtStageMath } from "../../../models/ort-stage-math.ts";
 import { defaultModelPath } from "../../model.ts";
+import { SMALL_TREE } from "./draft-size.ts";
 
 interface ReferenceCase {
   readonly inputIds: readonly number[];
@@ -66,7 +67,8 @@ test("fed with the stages' own rows, the head drafts what it was trained to", as
     });
     const path = [rootToken];
     for (const { tokens, logprobs } of greedyChain) {
-      const request = { session, path, topK: 64, depth: 0, total: 64, sampling: GREEDY };
+      const size = { ...SMALL_TREE, topK: 64, depth: 0, total: 64 };
+      const request = { session, path, ...size, sampling: GREEDY };
       const found = await drafter.expand(request);
       const place = found.tokens.indexOf(tokens[0]!);
       // 8 bits on both sides: two candidates that are close may change places.

@@ -8,10 +8,11 @@ import { HeadDraftEngine } from "../../../models/draft/head-draft-engine.ts";
 import { NgramDraftEngine } from "../../../models/draft/ngram-draft-engine.ts";
 import { OrtHeadModel } from "../../../models/draft/ort-head-model.ts";
 import { startDraftEngine } from "../../../models/draft/worker-draft-engine.ts";
-import type { DraftEngine } from "../../../models/draft-engine.ts";
+import type { DraftCandidates, DraftEngine } from "../../../models/draft-engine.ts";
 import { ModelWorkerError } from "../../../models/worker-calls.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
 import { seededRandom } from "../gguf/random-tensor.ts";
+import { SMALL_TREE } from "./draft-size.ts";
 import { headFixture } from "./head-fixture.ts";
 import { writeTinyHead } from "./tiny-head.ts";
 
@@ -37,13 +38,19 @@ async function draftings(engine: DraftEngine) {
     nextTokens: Uint32Array.of(...TEXT.subarray(1), 6),
     taps,
   });
-  const request = { session: "s", topK: 4, depth: 3, total: 20, sampling: GREEDY };
-  return Promise.all([
-    engine.expand({ ...request, path: [6] }),
-    engine.expand({ ...request, path: [6, 9] }),
-    engine.expand({ ...request, path: [6], sampling: { ...GREEDY, temperature: 1, seed: 4 } }),
-    engine.expand({ ...request, path: [5] }),
-  ]);
+  const request = { session: "s", ...SMALL_TREE, total: 20, sampling: GREEDY };
+  const sampled = { ...GREEDY, temperature: 1, seed: 4 };
+  const requests = [
+    { ...request, path: [6] },
+    { ...request, path: [6, 9] },
+    { ...request, path: [6], sampling: sampled },
+    { ...request, path: [6], sampling: sampled, coupled: false },
+    { ...request, path: [5] },
+    { ...request, path: [6], growth: "best", batch: 2, depth: 6 },
+  ] as const;
+  const found: DraftCandidates[] = [];
+  for (const each of requests) found.push(await engine.expand(each, (part) => found.push(part)));
+  return found;
 }
 
 describe.each([["head"], ["hybrid"]] as const)("kind %s", (kind) => {
@@ -78,8 +85,8 @@ describe("a worker", () => {
     const engine = await startDraftEngine({ kind: "head", dir, threads: 1 });
     try {
       await draftings(engine);
-      const request = { session: "s", topK: 16, depth: 400, total: 100_000, path: [6], sampling: GREEDY };
-      const endless = engine.expand(request);
+      const size = { ...SMALL_TREE, topK: 16, batch: 16, depth: 400, total: 100_000 };
+      const endless = engine.expand({ session: "s", path: [6], ...size, sampling: GREEDY });
       await engine.release("s");
       expect((await endless).tokens.length).toBeLessThan(50_000);
     } finally {

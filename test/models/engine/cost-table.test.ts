@@ -4,7 +4,7 @@ import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import type { StageEngine, StageRun } from "../../../models/stage-engine.ts";
 import { ToyMath } from "./toy-math.ts";
 
-test("every measured run computes all its nodes, and the scratch session is released", async () => {
+test("every measured run computes all its nodes, draws a token if asked to, and leaves nothing", async () => {
   const engine = new LocalStageEngine(new ToyMath(), 1e6);
   const computed: number[] = [];
   const observed: StageEngine = Object.assign(Object.create(engine) as StageEngine, {
@@ -15,6 +15,7 @@ test("every measured run computes all its nodes, and the scratch session is rele
       return { ...result, computeMs: run.nodes.ids.length * 2 };
     },
     commit: engine.commit.bind(engine),
+    nextToken: engine.nextToken.bind(engine),
     release: engine.release.bind(engine),
   });
   const table = await measureCosts(observed, { sizes: [16, 1, 4], hidden: 2 });
@@ -24,5 +25,7 @@ test("every measured run computes all its nodes, and the scratch session is rele
     { nodes: 16, ms: 32 },
   ]);
   expect(new Set(computed.slice(1))).toEqual(new Set([1, 4, 16]));
+  const draws = await measureCosts(observed, { sizes: [1], hidden: 2, drawsTokens: true });
+  expect(draws[0]!.ms).toBeGreaterThan(2);
   expect(await engine.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { NO_COUNTS } from "../../../decoding/path-tokens.ts";
 import { GREEDY } from "../../../decoding/sampling-params.ts";
 import type { CompiledStage } from "../../../models/compile.ts";
 import { type GgufFile, openGguf } from "../../../models/gguf/gguf-file.ts";
@@ -82,7 +83,7 @@ describe("the default model against an fp32 implementation", () => {
         for (const [i, token] of tokens.entries()) {
           const row = promptTokens.length - 1 + i;
           const hiddenRow = hidden.subarray(row * math.hidden, (row + 1) * math.hidden);
-          const chosen = await engine.nextToken(hiddenRow, GREEDY, row + 1);
+          const chosen = await engine.nextToken(hiddenRow, GREEDY, row + 1, NO_COUNTS);
           if (chosen === token) continue;
           expect([id, i, gaps[i]! < nearTie ? "near-tie" : gaps[i]!]).toEqual([id, i, "near-tie"]);
           nearTies++;

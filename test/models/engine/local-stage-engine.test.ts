@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { tokenId } from "../../../decoding/ids.ts";
+import { NO_COUNTS } from "../../../decoding/path-tokens.ts";
 import { GREEDY } from "../../../decoding/sampling-params.ts";
 import { EMPTY_NODES } from "../../../decoding/segment.ts";
 import { KvBudgetError } from "../../../models/kv-cache.ts";
@@ -176,7 +177,7 @@ test("nothing to compute is an empty result", async () => {
 
 test("the next token comes from the row's logits", async () => {
   const { engine } = open();
-  expect(await engine.nextToken(Float32Array.of(42, 0), GREEDY, 7)).toBe(tokenId(42));
+  expect(await engine.nextToken(Float32Array.of(42, 0), GREEDY, 7, NO_COUNTS)).toBe(tokenId(42));
 });
 
 test("close waits for the calls before it and frees the model", async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { tokenId } from "../../../decoding/ids.ts";
+import { NO_COUNTS } from "../../../decoding/path-tokens.ts";
 import { GREEDY } from "../../../decoding/sampling-params.ts";
 import { KvBudgetError } from "../../../models/kv-cache.ts";
 import { ModelWorkerError } from "../../../models/worker-calls.ts";
@@ -63,7 +64,13 @@ test("a worker gives the same bits as the engine in this thread", async () => {
     expect(there.taps).toEqual([...here.taps]);
     expect(there.computeMs).toBeGreaterThan(0);
     const row = there.hidden.slice(0, 64);
-    expect(await worker.nextToken(row, GREEDY, 9)).toBe(await local.last.nextToken(row, GREEDY, 9));
+    const first = await local.last.nextToken(row, GREEDY, 9, NO_COUNTS);
+    expect(await worker.nextToken(row, GREEDY, 9, NO_COUNTS)).toBe(first);
+    const counts = { tokens: Uint32Array.of(first), inAnswer: Uint32Array.of(2) };
+    const penalised = { ...GREEDY, repetitionPenalty: 100, frequencyPenalty: 2 };
+    const second = await local.last.nextToken(row, penalised, 9, counts);
+    expect(second).not.toBe(first);
+    expect(await worker.nextToken(row, penalised, 9, counts)).toBe(second);
   }
   await worker.commit("s", nodeIds(TREE), tokenId(1));
   expect((await worker.usage()).liveRows).toBe(6);
@@ -81,7 +88,7 @@ test("errors keep their kind, and the worker goes on after them", async () => {
   const refusal = await failureOf(worker.run({ session: "s", nodes: segmentOf(PROMPT), committed: true }));
   expect(refusal).toBeInstanceOf(KvBudgetError);
   expect(refusal).toMatchObject({ budgetBytes: 1000 });
-  const wrongWidth = await failureOf(worker.nextToken(new Float32Array(3), GREEDY, 0));
+  const wrongWidth = await failureOf(worker.nextToken(new Float32Array(3), GREEDY, 0, NO_COUNTS));
   expect(wrongWidth.message).toMatch(/64 elements, not 3/);
   expect((await worker.usage()).sessions).toBe(0);
   await worker.close();

@@ -1,0 +1,54 @@
+import { table } from "../report-tables.ts";
+import { REFERENCE } from "../result.ts";
+import type { SimulatedRow } from "./scenario.ts";
+
+/** The policies on one kind of pipeline. */
+export interface Simulated {
+  readonly device: string;
+  readonly link: string;
+  readonly stages: number;
+  readonly rows: readonly SimulatedRow[];
+}
+
+const HEAD = [
+  "policy",
+  "tokens/s",
+  `× ${REFERENCE}`,
+  "tokens a commit",
+  "m",
+  "miss to next token, ms",
+  "nodes a token",
+  "busy, live",
+  "busy, dead",
+  "kB a token",
+];
+
+/** A Markdown heading and table, and what the tuned policies were set to. */
+export function renderSimulation({ device, link, stages, rows }: Simulated): string {
+  const plain = rows.find(({ label }) => label === REFERENCE)?.result.tokensPerSecond ?? Number.NaN;
+  const speeds = table(
+    HEAD,
+    rows.map((row) => cellsOf(row, plain)),
+  );
+  const settings = rows.filter(({ label }) => label.endsWith("*"));
+  const legend = settings.map(({ label, result }) => `- ${label} is ${result.policy}`).join("\n");
+  return [`### ${stages} × ${device}, links ${link}`, speeds, ...(legend === "" ? [] : [legend])].join(
+    "\n\n",
+  );
+}
+
+function cellsOf({ label, result }: SimulatedRow, plain: number): string[] {
+  const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
+  return [
+    label,
+    result.tokensPerSecond.toFixed(1),
+    (result.tokensPerSecond / plain).toFixed(2),
+    result.tokensPerCommit.toFixed(2),
+    result.missShare.toFixed(2),
+    result.recoveryMs.toFixed(0),
+    result.nodesPerToken.toFixed(1),
+    percent(result.liveShare),
+    percent(result.deadShare),
+    (result.bytesPerToken / 1000).toFixed(0),
+  ];
+}
