@@ -9,7 +9,7 @@ export function renderMeshCost({ oneMachine, cable }: MeshCost): string {
   const parts = [
     "### Cost of one hop",
     "A segment from one stage to the next without the model: encode, the way, decode. On one machine the bytes are " +
-      "those that go into the connection; across a cable, those of its packets.",
+      "those that go into the connection; across a cable, those of its packets. The nats-server is beside the receiver.",
     "One machine:",
     hopTable(oneMachine),
   ];
@@ -50,7 +50,7 @@ function agreementTable(agreement: readonly LinkAgreement[]): string {
     String(burst),
     kernelMs.toFixed(2),
     transportMs.toFixed(2),
-    `${((transportMs / kernelMs - 1) * 100).toFixed(0)} %`,
+    `${Math.round((transportMs / kernelMs - 1) * 100)} %`,
     agrees ? "yes" : "no",
   ]);
   const head = [
