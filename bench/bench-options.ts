@@ -25,6 +25,8 @@ export interface BenchOptions {
   readonly drafter: string;
   /** Also tell where each millisecond of a token goes. */
   readonly profile: boolean;
+  /** Also tell what the simulator says of the same prompts, stages and links. */
+  readonly predict: boolean;
   /** File for an acceptance trace of the prompts. */
   readonly record?: string;
   /** Folder for the results. */

@@ -82,18 +82,20 @@ async function measure(
   );
   const progress = new Progress(process.stderr);
   const setting = { options, text, signal, progress };
-  if (options.record !== undefined) {
-    const trace = await record(setting, measured, "recording the prompts");
-    await writeTrace(options.record, trace);
-  }
+  const isRecorded = options.record !== undefined || options.predict;
+  const own = isRecorded ? await record(setting, measured, "recording the prompts") : undefined;
+  if (own !== undefined && options.record !== undefined) await writeTrace(options.record, own);
   const others = heldOut.length === 0 ? measured : heldOut;
-  const trace = options.tune ? { trace: await record(setting, others, "recording other prompts") } : {};
+  const traces = {
+    ...(options.tune && { trace: await record(setting, others, "recording other prompts") }),
+    ...(options.predict && own !== undefined && { measuredTrace: own }),
+  };
   const scenarios: Scenario[] = [];
   for (const device of options.devices) {
     for (const link of options.links) {
       progress.begin(scenarioName({ device, link: link.name }));
       const onProgress = showRemaining(progress);
-      const scenario = { options, device, link, text, prompts: measured, ...trace, signal, onProgress };
+      const scenario = { options, device, link, text, prompts: measured, ...traces, signal, onProgress };
       scenarios.push(await playScenario(scenario));
       progress.done(`${scenarios.at(-1)?.runs.length} answers`);
     }

@@ -1,4 +1,5 @@
 import { compare, tokensPerSecond } from "./comparison.ts";
+import { comparePredictions } from "./prediction.ts";
 import { TIME_KINDS } from "./profile.ts";
 import { comparedWith, type MeasuredRun, type Scenario } from "./result.ts";
 import { formatSpread, type RatioEstimate, spreadOf } from "./statistics.ts";
@@ -126,4 +127,20 @@ export function actorTable({ actors }: Scenario): string {
     metadata.costs_ms === metadata.measured_costs_ms ? "" : (metadata.measured_costs_ms ?? ""),
   ]);
   return table(head, rows);
+}
+
+/** Measured beside simulated. */
+export function predictionTable(scenario: Scenario): string {
+  return table(
+    ["temperature", "policy", "tokens/s, measured", "tokens/s, simulated", "measured by simulated"],
+    comparePredictions(scenario).map(
+      ({ temperature, policy, tokensPerSecond: simulated, measuredTokensPerSecond: measured }) => [
+        String(temperature),
+        `\`${policy}\``,
+        measured.toFixed(2),
+        simulated.toFixed(2),
+        (measured / simulated).toFixed(3),
+      ],
+    ),
+  );
 }

@@ -1,5 +1,5 @@
 import { differentAnswers } from "./identity.ts";
-import { actorTable, profileTable, speedTable, table, workTable } from "./report-tables.ts";
+import { actorTable, predictionTable, profileTable, speedTable, table, workTable } from "./report-tables.ts";
 import { type BenchResult, type Scenario, scenarioName } from "./result.ts";
 import type { PlotFile } from "./result-plots.ts";
 import { tuningGrid } from "./tuning-grid.ts";
@@ -56,6 +56,12 @@ function renderScenario(scenario: Scenario, { options, baseline }: BenchResult):
           "Where the time between commits goes, along each commit's critical path; `framework` is encoding, NATS, " +
             "event loops and timers:",
           profileTable(scenario),
+        ]),
+    ...(scenario.predictions.length === 0
+      ? []
+      : [
+          "What the simulator says of the same prompts (first turns), with guesses that were recorded for it:",
+          predictionTable(scenario),
         ]),
     "Processes:",
     actorTable(scenario),

@@ -1,6 +1,7 @@
 import type { BenchOptions } from "./bench-options.ts";
 import type { ActorProcess } from "./mesh-inventory.ts";
 import type { TimeLine } from "./plots/time-line.ts";
+import type { Prediction } from "./prediction.ts";
 import type { Profile } from "./profile.ts";
 import type { SessionRun } from "./session-run.ts";
 
@@ -43,6 +44,8 @@ export interface Scenario {
     readonly temperature: number;
     readonly profile: Profile;
   }[];
+  /** Of each contender, for the first turns; empty unless asked for. */
+  readonly predictions: readonly Prediction[];
   readonly actors: readonly ActorProcess[];
 }
 

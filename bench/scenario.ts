@@ -8,6 +8,7 @@ import { meshArguments, stageCosts, withMesh } from "./bench-mesh.ts";
 import type { BenchOptions } from "./bench-options.ts";
 import { type PlayedTurn, playConversation } from "./conversation.ts";
 import { listProcesses } from "./mesh-inventory.ts";
+import { predict } from "./prediction.ts";
 import { addProfiles, type Profile, type ProfileSetting, profileSession } from "./profile.ts";
 import type { BenchPrompt } from "./prompts.ts";
 import { type Contender, type MeasuredRun, REFERENCE, type Scenario } from "./result.ts";
@@ -24,6 +25,8 @@ export interface ScenarioOrder {
   readonly prompts: readonly BenchPrompt[];
   /** What to tune policies with; absent: they are not tuned. */
   readonly trace?: AcceptanceTrace;
+  /** Of the prompts themselves; absent: nothing is predicted. */
+  readonly measuredTrace?: AcceptanceTrace;
   readonly signal: AbortSignal;
   /** How much of the scenario is done, from 0 to 1. */
   readonly onProgress: (fraction: number) => void;
@@ -34,7 +37,7 @@ const SEGMENT_NODES_MAX = 64;
 
 /** Plays all contenders on one device and link: they take turns on one running mesh. */
 export function playScenario(order: ScenarioOrder): Promise<Scenario> {
-  const { options, device, link, trace, signal } = order;
+  const { options, device, link, trace, measuredTrace, signal } = order;
   const args = meshArguments(options, device, link.name);
   return withMesh(args, signal, async ({ mesh, transport, sessions }) => {
     const costs = new PipelineCosts(stageCosts(await listProcesses(transport, mesh.pid)));
@@ -67,7 +70,9 @@ export function playScenario(order: ScenarioOrder): Promise<Scenario> {
     const { runs } = results;
     const timeLines = inOrder(results.timeLines, ({ title }) => title);
     const profiles = inOrder(results.profiles, ({ policy }) => policy);
-    return { device, link: link.name, contenders, runs, timeLines, profiles, actors };
+    const isPredictable = measuredTrace !== undefined && device !== "real";
+    const predictions = isPredictable ? predict(contenders, { trace: measuredTrace, costs, link }) : [];
+    return { device, link: link.name, contenders, runs, timeLines, profiles, predictions, actors };
   });
 }
 

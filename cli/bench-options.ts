@@ -48,6 +48,7 @@ export function benchCommand(run: (options: BenchOptions) => Promise<void>): Com
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
     .option("--hops", "only measure what passing segments on costs, without a model")
     .option("--profile", "also tell where the milliseconds of a token go", false)
+    .option("--predict", "also tell what the simulator says of the same prompts, stages and links", false)
     .option("--record <file>", "also write what the drafter guesses for the prompts, for flowmesh simulate")
     .option("--out <folder>", "write report, plots and all figures there")
     .addHelpText(

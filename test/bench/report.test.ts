@@ -24,6 +24,7 @@ const OPTIONS: BenchOptions = {
   numerics: "fast",
   drafter: "auto",
   profile: true,
+  predict: true,
 };
 
 /** Each policy so many times as fast as plain decoding, on two prompts and in two repeats. */
@@ -58,6 +59,7 @@ const SCENARIO: Scenario = {
     },
   ],
   profiles: [{ policy: "flowspec", temperature: 0, profile }],
+  predictions: [{ policy: "flowspec", temperature: 0, tokensPerSecond: 50 }],
   actors: [
     {
       name: "stage-0",

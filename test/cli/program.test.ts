@@ -166,6 +166,7 @@ describe("flowmesh bench", () => {
         numerics: "fast",
         drafter: "auto",
         profile: false,
+        predict: false,
       },
     ]);
   });
@@ -182,7 +183,7 @@ describe("flowmesh bench", () => {
         "none,1ms/150mbit",
       ],
       ...["--policies", "flowspec:total=16,topK=4; naive naive", "--baseline", "naive", "--seed", "9"],
-      ...["--tune", "--profile", "--record", "trace.gz", "--out", "results"],
+      ...["--tune", "--profile", "--predict", "--record", "trace.gz", "--out", "results"],
     );
     expect(bench).toMatchObject([
       {
@@ -197,6 +198,7 @@ describe("flowmesh bench", () => {
         seed: 9,
         tune: true,
         profile: true,
+        predict: true,
         record: "trace.gz",
         out: "results",
       },
