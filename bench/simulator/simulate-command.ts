@@ -5,7 +5,7 @@ import type { NamedLink } from "../../transport/link-model.ts";
 import { readTrace, SHIPPED_TRACE } from "../acceptance-trace.ts";
 import { type PlayedSession, playTrace } from "./guess.ts";
 import { playScenario } from "./scenario.ts";
-import { renderSimulation, type Simulated } from "./simulation-report.ts";
+import { renderOverview, renderSimulation, type Simulated } from "./simulation-report.ts";
 import { SYNTHETIC_DRAFTERS, type SyntheticName, syntheticSessions } from "./synthetic-trace.ts";
 
 /** `flowmesh simulate`, as asked for on the command line; every value has passed its option's check. */
@@ -46,7 +46,8 @@ export async function runSimulations(options: SimulateOptions): Promise<void> {
     }
   }
   if (options.out !== undefined) await writeResult(options.out, { options, scenarios });
-  console.log([describeSessions(options), ...scenarios.map(renderSimulation)].join("\n\n"));
+  const overview = scenarios.length > 1 ? [renderOverview(scenarios)] : [];
+  console.log([describeSessions(options), ...scenarios.map(renderSimulation), ...overview].join("\n\n"));
 }
 
 async function readSessions(options: SimulateOptions): Promise<PlayedSession[]> {

@@ -75,6 +75,9 @@ export interface SimulationResult {
   readonly timeLine: readonly TimeLineEntry[];
 }
 
+/** So much longer than in theory is a token of plain decoding on paced stages, for each message on its way. */
+const OVERHEAD_MS = 0.7;
+
 /** Measured of the head that comes along, on one core. */
 const DRAFTER: DrafterCosts = {
   extendMs: 0.8,
@@ -102,7 +105,7 @@ class Simulation {
   readonly #timeLine: TimeLineEntry[] = [];
 
   constructor(options: SimulationOptions) {
-    const { costs, link, drafter = DRAFTER, overheadMs = 0.25, hidden = 576, taps = 3 } = options;
+    const { costs, link, drafter = DRAFTER, overheadMs = OVERHEAD_MS, hidden = 576, taps = 3 } = options;
     this.#options = options;
     this.#pipeline = new Pipeline({ costs, link, overheadMs, hidden, taps }, this.#events);
     this.#drafter = new Drafter(this.#events, drafter, taps);
@@ -117,7 +120,7 @@ class Simulation {
   }
 
   #startNext(): void {
-    const { sessions, policy, costs, overheadMs = 0.25, maxTokens } = this.#options;
+    const { sessions, policy, costs, overheadMs = OVERHEAD_MS, maxTokens } = this.#options;
     const index = this.#sessions.length;
     const play = sessions[index];
     if (play === undefined) return;

@@ -37,6 +37,23 @@ export function renderSimulation({ device, link, stages, rows }: Simulated): str
   );
 }
 
+/**
+ * All pipelines in one table, as ratios to plain decoding; the last column compares the policy that was named
+ * last with the best of the others.
+ */
+export function renderOverview(scenarios: readonly Simulated[]): string {
+  const labels = scenarios[0]?.rows.map(({ label }) => label).slice(1) ?? [];
+  const last = labels.at(-1) ?? REFERENCE;
+  const rows = scenarios.map(({ device, link, stages, rows: played }) => {
+    const [plain, ...speeds] = played.map(({ result }) => result.tokensPerSecond);
+    const own = speeds.at(-1) ?? Number.NaN;
+    const best = Math.max(plain ?? Number.NaN, ...speeds.slice(0, -1));
+    const ratios = speeds.map((speed) => (speed / (plain ?? Number.NaN)).toFixed(2));
+    return [`${stages} × ${device}, ${link}`, ...ratios, (own / best).toFixed(3)];
+  });
+  return `### Overview, × ${REFERENCE}\n\n${table(["pipeline", ...labels, `${last} by the best other`], rows)}`;
+}
+
 function cellsOf({ label, result }: SimulatedRow, plain: number): string[] {
   const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
   return [

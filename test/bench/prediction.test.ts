@@ -19,7 +19,7 @@ test("predicts each contender at each temperature that was recorded", () => {
   // Both stages and three links a token; what handling the messages takes is a little on top.
   for (const { tokensPerSecond } of found) {
     expect(tokensPerSecond).toBeLessThanOrEqual(10);
-    expect(tokensPerSecond).toBeGreaterThan(9.8);
+    expect(tokensPerSecond).toBeGreaterThan(9.7);
   }
 });
 

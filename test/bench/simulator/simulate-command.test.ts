@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeTrace } from "../../../bench/acceptance-trace.ts";
 import { playScenario } from "../../../bench/simulator/scenario.ts";
-import { renderSimulation } from "../../../bench/simulator/simulation-report.ts";
+import { renderOverview, renderSimulation } from "../../../bench/simulator/simulation-report.ts";
 import { SYNTHETIC_DRAFTERS, syntheticSessions } from "../../../bench/simulator/synthetic-trace.ts";
 import { tuningGrid } from "../../../bench/tuning-grid.ts";
 import { POLICIES, parsePolicy } from "../../../decoding/policies/registry.ts";
@@ -32,10 +32,14 @@ describe("flowmesh simulate", () => {
     );
     expect(shown).toMatchObject({ code: 0, errors: "" });
     const headings = shown.out.split("\n").filter((line) => line.startsWith("###"));
-    expect(headings).toEqual(["### 1 × cpu-fast, links none", "### 3 × cpu-fast, links none"]);
+    expect(headings).toEqual([
+      "### 1 × cpu-fast, links none",
+      "### 3 × cpu-fast, links none",
+      "### Overview, × autoregressive",
+    ]);
     const plain = shown.out.split("\n").filter((line) => line.startsWith("| autoregressive"));
-    // 3 × 24 ms, and 0.25 ms for each of four messages: 1000 / 73.
-    expect(cellsOf(plain[1] ?? "").slice(1, 6)).toEqual(["autoregressive", "13.7", "1.00", "1.00", "1.00"]);
+    // 3 × 24 ms, and 0.7 ms for each of four messages: 1000 / 74.8.
+    expect(cellsOf(plain[1] ?? "").slice(1, 6)).toEqual(["autoregressive", "13.4", "1.00", "1.00", "1.00"]);
     const { scenarios } = await Bun.file(out).json();
     expect(scenarios.map(({ stages }: { stages: number }) => stages)).toEqual([1, 3]);
     expect(scenarios[0].rows.map(({ label }: { label: string }) => label)).toEqual([
@@ -107,6 +111,15 @@ describe("tuning", () => {
     });
     expect(tuned!.result.tokensPerSecond).toBe(Math.max(plain!.result.tokensPerSecond, ...rates));
     const report = renderSimulation({ device: "toy", link: "1ms", stages: 2, rows });
+    const overview = cellsOf(
+      renderOverview([{ device: "toy", link: "1ms", stages: 2, rows }])
+        .split("\n")
+        .at(-1)!,
+    );
+    const ratio =
+      tuned!.result.tokensPerSecond / Math.max(...rows.slice(0, 2).map((row) => row.result.tokensPerSecond));
+    expect(overview.slice(1, -1).at(0)).toBe("2 × toy, 1ms");
+    expect(overview.slice(1, -1).at(-1)).toBe(ratio.toFixed(3));
     expect(report).toStartWith("### 2 × toy, links 1ms\n");
     expect(report).toEndWith(`- pipedec* is ${tuned!.result.policy}`);
   });
