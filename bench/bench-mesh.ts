@@ -18,14 +18,15 @@ const READY_POLL_MS = 100;
 
 /** Arguments of `flowmesh up` for a device and link. */
 export function meshArguments(
-  { stages, numerics, drafter }: BenchOptions,
+  { stages, numerics, drafter, draftHead }: BenchOptions,
   device: string,
   link: string,
 ): string[] {
   const pace = device === "real" ? [] : ["--device", device];
   const shape = link === "none" ? [] : ["--link", link];
   const stage = ["--stages", String(stages), "--numerics", numerics, "--drafter", drafter];
-  return [...stage, "--report-work", ...pace, ...shape];
+  const head = draftHead === undefined ? [] : ["--draft-head", draftHead];
+  return [...stage, ...head, "--report-work", ...pace, ...shape];
 }
 
 /** Starts a mesh, hands it to `use`, and stops it whatever happens, also when the signal comes meanwhile. */

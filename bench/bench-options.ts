@@ -23,6 +23,8 @@ export interface BenchOptions {
   readonly seed: number;
   readonly numerics: string;
   readonly drafter: string;
+  /** Manifest of a draft head; absent: the one that comes along. */
+  readonly draftHead?: string;
   /** Also tell where each millisecond of a token goes. */
   readonly profile: boolean;
   /** Also tell what the simulator says of the same prompts, stages and links. */

@@ -46,6 +46,7 @@ export function benchCommand(run: (options: BenchOptions) => Promise<void>): Com
     .addOption(whole("--seed <n>", "of the answers' noise", [0, COUNT_MAX], 1))
     .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
+    .option("--draft-head <file>", "manifest (.json) of a draft head (default: the one that comes along)")
     .option("--hops", "only measure what passing segments on costs, without a model")
     .option("--profile", "also tell where the milliseconds of a token go", false)
     .option("--predict", "also tell what the simulator says of the same prompts, stages and links", false)

@@ -9,7 +9,7 @@ import { PartitionError, partitionLayers } from "../models/partition.ts";
 import { provideModel } from "../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../models/provision/model-catalogue.ts";
 import type { Progress } from "./progress.ts";
-import type { DrafterName, DraftKind } from "./role.ts";
+import type { DraftKind } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -40,11 +40,12 @@ export interface PrepareContext {
   readonly signal: AbortSignal;
 }
 
-type ModelOptions = Pick<UpOptions, "model" | "stages" | "numerics" | "drafter">;
+type ModelOptions = Pick<UpOptions, "model" | "stages" | "numerics" | "drafter" | "draftHead">;
 
 /** Fetches the model, then builds its stages and its draft head; all but the first time, only finds them. */
 export async function prepareModel(options: ModelOptions, context: PrepareContext): Promise<PreparedModel> {
   const { cache, progress, signal } = context;
+  refuseUselessHead(options);
   progress.begin("model");
   const model = await provideModel(options.model ?? DEFAULT_MODEL, {
     cacheRoot: cache,
@@ -56,8 +57,8 @@ export async function prepareModel(options: ModelOptions, context: PrepareContex
   try {
     const config = readLlamaConfig(gguf);
     const bounds = layerBounds(config, options.stages);
-    const source = { gguf, config, cacheDir: join(cache, "compiled"), sourceHash: model.sha256 };
-    const draft = await prepareDraft(options.drafter, source, progress);
+    const source = { gguf, cacheDir: join(cache, "compiled"), sourceHash: model.sha256 };
+    const draft = await prepareDraft(options, source, progress);
     signal.throwIfAborted();
     const specs = bounds.slice(1).map((endLayer, index) => ({
       index,
@@ -107,36 +108,46 @@ function layerBounds(config: LlamaConfig, stageCount: number): number[] {
   }
 }
 
+/** Who names a head wants it used. */
+function refuseUselessHead({ drafter, draftHead }: ModelOptions): void {
+  if (draftHead === undefined || (drafter !== "none" && drafter !== "ngram")) return;
+  throw new UsageError(
+    `option '--draft-head <file>' needs a drafter with a head, and option '--drafter <kind>' is ${drafter}; ` +
+      "choose head or hybrid, or leave one of the two out.",
+  );
+}
+
 interface DraftSource {
   readonly gguf: GgufFile;
-  readonly config: LlamaConfig;
   readonly cacheDir: string;
   readonly sourceHash: string;
 }
 
 async function prepareDraft(
-  wanted: DrafterName,
+  { drafter: wanted, draftHead }: ModelOptions,
   source: DraftSource,
   progress: Progress,
 ): Promise<PreparedDraft | undefined> {
   if (wanted === "none") return undefined;
   if (wanted === "ngram") return { kind: "ngram", taps: [] };
   progress.begin("drafter");
-  const manifest = await readHeadManifest(DEFAULT_HEAD_MANIFEST);
+  const manifestPath = draftHead ?? DEFAULT_HEAD_MANIFEST;
+  const manifest = await readHeadManifest(manifestPath);
   try {
-    refuseOtherTarget(DEFAULT_HEAD_MANIFEST, manifest, source.config);
+    refuseOtherTarget(manifestPath, manifest, source.gguf);
   } catch (error) {
-    if (!(error instanceof ModelFileError)) throw error;
+    if (!(error instanceof ModelFileError) || draftHead !== undefined) throw error;
     if (wanted !== "auto") {
       throw new UsageError(
         `option '--drafter <kind>' is ${wanted}, but the draft head that comes along was trained for ` +
-          `${manifest.target.name}: ${error.problem}. Choose ngram or none for this model.`,
+          `${manifest.target.name}: ${error.problem}. Choose ngram or none for this model, ` +
+          "or name a head that was trained for it with --draft-head.",
       );
     }
     progress.done("n-grams (there is no draft head for this model)");
     return { kind: "ngram", taps: [] };
   }
-  const headFolder = await compileDraftHead(source.gguf, { ...source, manifestPath: DEFAULT_HEAD_MANIFEST });
+  const headFolder = await compileDraftHead(source.gguf, { ...source, manifestPath });
   const kind = wanted === "auto" ? "hybrid" : wanted;
   progress.done(kind === "head" ? "draft head" : "draft head and n-grams");
   return { kind, headFolder, taps: manifest.taps };

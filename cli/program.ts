@@ -77,6 +77,7 @@ function upCommand(commands: Commands): Command {
     .addOption(policyOption().default(DEFAULT_POLICY))
     .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
+    .option("--draft-head <file>", "manifest (.json) of a draft head (default: the one that comes along)")
     .addOption(port("--nats-port <port>", "port of nats-server (default: 4222, or a free one)"))
     .addOption(
       new Option("--threads <n>", "threads of each stage (default: cores / stages)").argParser(

@@ -13,6 +13,8 @@ export interface UpOptions {
   readonly policy: string;
   readonly numerics: Numerics;
   readonly drafter: DrafterName;
+  /** Manifest of a draft head; absent: the one that comes along, if it was made for the model. */
+  readonly draftHead?: string;
   /** Absent: 4222 when nobody listens there, else any free one. */
   readonly natsPort?: number;
   /** For each stage; absent: the machine's cores divided by the stages. */

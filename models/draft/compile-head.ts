@@ -12,14 +12,14 @@ import {
   type CompiledHead,
   FUSION_GRAPH,
   findCompiledHead,
-  LAYER_GRAPH,
+  LAYERS_GRAPH,
 } from "./compiled-head.ts";
-import { buildFusion, buildLayer, type HeadGraphParts } from "./head-graph.ts";
+import { buildFusion, buildLayers, type HeadGraphParts } from "./head-graph.ts";
 import { type HeadManifest, headWeightsPath, readHeadManifest, refuseOtherTarget } from "./head-manifest.ts";
 import { readHeadWeights } from "./head-weights.ts";
 
 /** Part of every cache key: raise it when the same head would give other files. */
-const COMPILER_VERSION = "1";
+const COMPILER_VERSION = "2";
 
 /** Several processes may find the same damaged head and replace it at the same time. */
 const PLACE_ATTEMPTS_MAX = 5;
@@ -43,7 +43,7 @@ export interface CompileHeadOptions {
 export async function compileDraftHead(gguf: GgufFile, options: CompileHeadOptions): Promise<string> {
   const { manifestPath, cacheDir, sourceHash } = options;
   const manifest = await readHeadManifest(manifestPath);
-  refuseOtherTarget(manifestPath, manifest, readLlamaConfig(gguf));
+  refuseOtherTarget(manifestPath, manifest, gguf);
   const identity = JSON.stringify([COMPILER_VERSION, sourceHash, manifest]);
   const key = new Bun.CryptoHasher("sha256").update(identity).digest("hex").slice(0, 16);
   const dir = join(cacheDir, `draft-head-${key}`);
@@ -95,7 +95,7 @@ async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promi
   const weights = await readHeadWeights(weightsPath, manifest);
   const shared = { gguf, config: readLlamaConfig(gguf), manifest, weights };
   await buildGraph(dir, FUSION_GRAPH, (builder) => buildFusion({ ...shared, builder }));
-  await buildGraph(dir, LAYER_GRAPH, (builder) => buildLayer({ ...shared, builder }));
+  await buildGraph(dir, LAYERS_GRAPH, (builder) => buildLayers({ ...shared, builder }));
   const names = (await readdir(dir)).toSorted();
   const files = await Promise.all(
     names.map(async (name) => {

@@ -6,7 +6,7 @@ import { HeadManifestSchema } from "./head-manifest.ts";
 
 export const COMPILED_HEAD_FILE = "head.json";
 export const FUSION_GRAPH = "fusion.onnx";
-export const LAYER_GRAPH = "layer.onnx";
+export const LAYERS_GRAPH = "layers.onnx";
 
 const CompiledHeadSchema = v.object({
   compiler: v.string(),

@@ -1,23 +1,26 @@
 import { MASKED } from "../../decoding/live-rows.ts";
-import type { HeadCache, HeadModel } from "./head-model.ts";
+import type { HeadCache, HeadLayerCache, HeadModel } from "./head-model.ts";
+
+type HeadSizes = Pick<HeadModel, "layers" | "kvHeads" | "headDim">;
 
 /** Cache rows are allocated in pages, so that a growing text seldom copies what it has. */
 const PAGE_ROWS = 128;
 
 /**
- * Keys and values of one session's draft head. Rows [0, verified) are the verified positions, in order;
+ * Keys and values of one session's draft head, in each of its layers. Rows [0, verified) are the verified positions, in order;
  * behind them are drafted nodes, in the order in which they were computed.
  */
 export class HeadContext {
-  readonly #model: Pick<HeadModel, "kvHeads" | "headDim">;
-  #keys = new Float32Array(0);
-  #values = new Float32Array(0);
+  readonly #model: HeadSizes;
+  #layers: readonly HeadLayerCache[];
   #capacity = 0;
   #verified = 0;
   #drafted = 0;
 
-  constructor(model: Pick<HeadModel, "kvHeads" | "headDim">) {
+  constructor(model: HeadSizes) {
     this.#model = model;
+    const empty = new Float32Array(0);
+    this.#layers = Array.from({ length: model.layers }, () => ({ keys: empty, values: empty }));
   }
 
   /** Verified positions: the next row to come is that of this position. */
@@ -30,7 +33,7 @@ export class HeadContext {
   }
 
   get cache(): HeadCache {
-    return { capacity: this.#capacity, keys: this.#keys, values: this.#values };
+    return { capacity: this.#capacity, layers: this.#layers };
   }
 
   /** Forgets the drafted nodes and the verified positions from `position` on. */
@@ -48,8 +51,10 @@ export class HeadContext {
     const needed = this.#verified + this.#drafted + count;
     if (needed <= this.#capacity) return;
     const capacity = Math.ceil(needed / PAGE_ROWS) * PAGE_ROWS;
-    this.#keys = this.#spread(this.#keys, capacity);
-    this.#values = this.#spread(this.#values, capacity);
+    this.#layers = this.#layers.map(({ keys, values }) => ({
+      keys: this.#spread(keys, capacity),
+      values: this.#spread(values, capacity),
+    }));
     this.#capacity = capacity;
   }
 
@@ -64,29 +69,32 @@ export class HeadContext {
     return mask;
   }
 
-  /** Stores `count` rows [2, kvHeads, count, headDim] behind the verified ones, as verified. */
-  appendVerified(fresh: Float32Array, count: number): void {
+  /** Stores `count` rows (for each layer [2, kvHeads, count, headDim]) behind the verified ones, as verified. */
+  appendVerified(fresh: readonly Float32Array[], count: number): void {
     this.#drafted = 0;
     this.#write(fresh, this.#verified, count);
     this.#verified += count;
   }
 
   /** Stores `count` rows of drafted nodes; gives the cache row of the first. */
-  appendDrafted(fresh: Float32Array, count: number): number {
+  appendDrafted(fresh: readonly Float32Array[], count: number): number {
     const first = this.#verified + this.#drafted;
     this.#write(fresh, first, count);
     this.#drafted += count;
     return first;
   }
 
-  #write(fresh: Float32Array, firstRow: number, count: number): void {
+  #write(fresh: readonly Float32Array[], firstRow: number, count: number): void {
     const { kvHeads, headDim } = this.#model;
     const block = count * headDim;
-    for (let head = 0; head < kvHeads; head++) {
-      const target = (head * this.#capacity + firstRow) * headDim;
-      this.#keys.set(fresh.subarray(head * block, (head + 1) * block), target);
-      this.#values.set(fresh.subarray((kvHeads + head) * block, (kvHeads + head + 1) * block), target);
-    }
+    this.#layers.forEach(({ keys, values }, layer) => {
+      const rows = fresh[layer]!;
+      for (let head = 0; head < kvHeads; head++) {
+        const target = (head * this.#capacity + firstRow) * headDim;
+        keys.set(rows.subarray(head * block, (head + 1) * block), target);
+        values.set(rows.subarray((kvHeads + head) * block, (kvHeads + head + 1) * block), target);
+      }
+    });
   }
 
   /** The same rows in an array with more room for each head. */

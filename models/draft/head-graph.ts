@@ -4,12 +4,10 @@ import { embedding } from "../graph/embedding.ts";
 import { bytesOf } from "../graph/linear.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { draftVocabularyRows } from "./draft-vocabulary-rows.ts";
+import { type AttentionInputs, attention, attentionInputs } from "./head-attention.ts";
 import type { HeadManifest } from "./head-manifest.ts";
-import type { HeadWeights } from "./head-weights.ts";
-import { QUANT_BLOCK, quantiseRows } from "./quantise-rows.ts";
-
-/** int8 activations: a draft head need not be exact, and its time is that of reading its weights. */
-const ACCURACY_LEVEL = 4;
+import { product } from "./head-products.ts";
+import type { HeadLayerWeights, HeadWeights } from "./head-weights.ts";
 
 export interface HeadGraphParts {
   readonly builder: GraphBuilder;
@@ -19,7 +17,7 @@ export interface HeadGraphParts {
   readonly weights: HeadWeights;
 }
 
-/** Builds `tap_0`, `tap_1`, … [n, hidden] to `features` [n, hidden]: what verified positions feed the layer. */
+/** Builds `tap_0`, `tap_1`, … [n, hidden] to `features` [n, hidden]: what verified positions feed the layers. */
 export function buildFusion(parts: HeadGraphParts): void {
   const { builder, manifest, weights } = parts;
   const { hidden } = manifest.target;
@@ -31,26 +29,26 @@ export function buildFusion(parts: HeadGraphParts): void {
     }),
   );
   const joined = builder.node("Concat", normed, { attributes: { axis: 1 } });
-  const features = product(parts, joined, { name: "fc", values: weights.fc, rows: hidden });
+  const features = product(builder, joined, { name: "fc", values: weights.fc, rows: hidden });
   builder.output("features", "float32", ["n", hidden], features);
 }
 
 /**
- * Builds the decoder layer and the draft LM head, for n rows, a cache of `rows` rows, and m of the n
- * rows whose next-token distribution is wanted.
+ * Builds the decoder layers and the draft LM head, for n rows, a cache of `rows` rows in each layer, and m
+ * of the n rows whose next-token distribution is wanted.
  *
  * Inputs: `tokens` [n] int64, the token after each position; `features` [n, hidden]; `cos` and `sin`
- * [n, headDim / 2] of the positions; `past_mask` [n, rows] and `new_mask` [n, n], added to the scores;
- * `past_k` and `past_v` [1, kvHeads, rows, headDim]; `wanted` [m] int64 row indices. Outputs: `drafted`
- * [n, hidden], the features to draft on with; `kv_new` [2, kvHeads, n, headDim]; `log_probs`
- * [m, draftVocabulary].
+ * [n, headDim / 2] of the positions; `past_mask` [n, rows] and `new_mask` [n, n], added to the scores; for
+ * each layer `past_k_0`, … and `past_v_0`, … [1, kvHeads, rows, headDim]; `wanted` [m] int64 row indices.
+ * Outputs: `drafted` [n, hidden], the features to draft on with; for each layer `kv_new_0`, …
+ * [2, kvHeads, n, headDim]; `log_probs` [m, draftVocabulary].
  */
-export async function buildLayer(parts: HeadGraphParts): Promise<void> {
+export async function buildLayers(parts: HeadGraphParts): Promise<void> {
   const { builder, manifest, weights } = parts;
-  const { target, draftVocabulary, ffn } = manifest;
-  const { hidden } = target;
-  const features = builder.input("features", "float32", ["n", hidden]);
+  const { target, draftVocabulary } = manifest;
+  const features = builder.input("features", "float32", ["n", target.hidden]);
   const tokens = builder.input("tokens", "int64", ["n"]);
+  const shared = attentionInputs(parts);
   const embedded = await embedding({ ...parts, numerics: "fast" }, tokens);
   const joined = builder.node(
     "Concat",
@@ -60,24 +58,54 @@ export async function buildLayer(parts: HeadGraphParts): Promise<void> {
     ],
     { attributes: { axis: 1 } },
   );
-  const attended = attention(parts, joined);
-  const update = product(parts, attended, {
-    name: "attn_output",
+  let residual = decoderLayer(
+    parts,
+    { layer: 0, x: joined, residual: features, weights: weights.first },
+    shared,
+  );
+  for (const [index, upper] of weights.upper.entries()) {
+    const layer = index + 1;
+    const x = rmsNorm(parts, residual, { name: `layer_${layer}.norm_attention`, gain: upper.normAttention });
+    residual = decoderLayer(parts, { layer, x, residual, weights: upper }, shared);
+  }
+  builder.output("drafted", "float32", ["n", target.hidden], residual);
+  const logProbs = await distribution(parts, residual);
+  builder.output("log_probs", "float32", ["m", draftVocabulary], logProbs);
+}
+
+interface DecoderLayer {
+  readonly layer: number;
+  /** What attention reads. */
+  readonly x: Value;
+  /** [n, hidden] what its result is added to. */
+  readonly residual: Value;
+  readonly weights: HeadLayerWeights;
+}
+
+function decoderLayer(
+  parts: HeadGraphParts,
+  { layer, x, residual, weights }: DecoderLayer,
+  shared: AttentionInputs,
+): Value {
+  const { builder, manifest } = parts;
+  const { hidden } = manifest.target;
+  const { ffn } = manifest;
+  const name = (part: string) => `layer_${layer}.${part}`;
+  const attended = attention(parts, { layer, x, qkv: weights.qkv }, shared);
+  const update = product(builder, attended, {
+    name: name("attn_output"),
     values: weights.attentionOutput,
     rows: hidden,
   });
-  const residual = builder.node("Add", [features, update]);
-  const normed = rmsNorm(parts, residual, { name: "norm_mlp", gain: weights.normMlp });
-  const gateUp = product(parts, normed, { name: "gate_up", values: weights.gateUp, rows: 2 * ffn });
+  const middle = builder.node("Add", [residual, update]);
+  const normed = rmsNorm(parts, middle, { name: name("norm_mlp"), gain: weights.normMlp });
+  const gateUp = product(builder, normed, { name: name("gate_up"), values: weights.gateUp, rows: 2 * ffn });
   const [gate, up] = builder.nodes("Split", [gateUp, builder.ints(ffn, ffn)], 2, { attributes: { axis: 1 } });
   // With alpha 1, x · sigmoid(alpha · x) is silu in one pass.
   const silu = builder.node("QuickGelu", [gate!], { contrib: true, attributes: { alpha: { float: 1 } } });
   const inner = builder.node("Mul", [silu, up!]);
-  const down = product(parts, inner, { name: "down", values: weights.down, rows: hidden });
-  const drafted = builder.node("Add", [residual, down]);
-  builder.output("drafted", "float32", ["n", hidden], drafted);
-  const logProbs = await distribution(parts, drafted);
-  builder.output("log_probs", "float32", ["m", draftVocabulary], logProbs);
+  const down = product(builder, inner, { name: name("down"), values: weights.down, rows: hidden });
+  return builder.node("Add", [middle, down]);
 }
 
 /** Log-softmax over the draft vocabulary of the wanted rows. */
@@ -91,83 +119,9 @@ async function distribution(parts: HeadGraphParts, drafted: Value): Promise<Valu
     name: "norm_output",
     gain: weights.normOutput.map((value, i) => value * gain[i]!),
   });
-  const logits = product(parts, normed, { name: "draft_head", values: rows, rows: manifest.draftVocabulary });
+  const draftHead = { name: "draft_head", values: rows, rows: manifest.draftVocabulary };
+  const logits = product(builder, normed, draftHead);
   return builder.node("LogSoftmax", [logits], { attributes: { axis: -1 } });
-}
-
-/** Attention of x [n, 2 · hidden] over the cached and the new rows: [n, heads · headDim]. Gives out `kv_new`. */
-function attention(parts: HeadGraphParts, x: Value): Value {
-  const { builder, manifest, weights } = parts;
-  const { heads, kvHeads, headDim } = manifest;
-  const packed = product(parts, x, {
-    name: "qkv",
-    values: weights.qkv,
-    rows: (heads + 2 * kvHeads) * headDim,
-  });
-  const byHead = builder.node(
-    "Transpose",
-    [builder.node("Reshape", [packed, builder.ints(1, -1, heads + 2 * kvHeads, headDim)])],
-    { attributes: { perm: [0, 2, 1, 3] } },
-  );
-  const alongHeads = { attributes: { axis: 1 } };
-  const [unrotated, values] = builder.nodes(
-    "Split",
-    [byHead, builder.ints(heads + kvHeads, kvHeads)],
-    2,
-    alongHeads,
-  );
-  const cos = builder.input("cos", "float32", ["n", headDim / 2]);
-  const sin = builder.input("sin", "float32", ["n", headDim / 2]);
-  const rotated = builder.node("RotaryEmbedding", [unrotated!, builder.ints(0), cos, sin], { contrib: true });
-  const [query, keys] = builder.nodes("Split", [rotated, builder.ints(heads, kvHeads)], 2, alongHeads);
-  const fresh = builder.node("Concat", [keys!, values!], { attributes: { axis: 0 } });
-  builder.output("kv_new", "float32", [2, kvHeads, "n", headDim], fresh);
-
-  const grouped = builder.node("Reshape", [query!, builder.ints(1, kvHeads, -1, headDim)]);
-  const mean = weightedValues(parts, { query: grouped, keys: keys!, values: values! });
-  const perHead = builder.node("Reshape", [mean, builder.ints(1, heads, -1, headDim)]);
-  return builder.node("Reshape", [
-    builder.node("Transpose", [perHead], { attributes: { perm: [0, 2, 1, 3] } }),
-    builder.ints(-1, heads * headDim),
-  ]);
-}
-
-/** Softmax(q · kᵀ) · v over two parts, so that the cache is never copied: [1, kvHeads, group · n, headDim]. */
-function weightedValues(
-  { builder, manifest }: HeadGraphParts,
-  rows: { readonly query: Value; readonly keys: Value; readonly values: Value },
-): Value {
-  const { heads, kvHeads, headDim } = manifest;
-  const cacheDims = [1, kvHeads, "rows", headDim];
-  const pastKeys = builder.input("past_k", "float32", cacheDims);
-  const pastValues = builder.input("past_v", "float32", cacheDims);
-  const pastMask = builder.input("past_mask", "float32", ["n", "rows"]);
-  const newMask = builder.input("new_mask", "float32", ["n", "n"]);
-  const mask = builder.node("Tile", [
-    builder.node("Concat", [pastMask, newMask], { attributes: { axis: 1 } }),
-    builder.ints(heads / kvHeads, 1),
-  ]);
-  const scaled = { contrib: true, attributes: { transB: 1, alpha: { float: headDim ** -0.5 } } };
-  const scores = builder.node(
-    "Concat",
-    [
-      builder.node("FusedMatMul", [rows.query, pastKeys], scaled),
-      builder.node("FusedMatMul", [rows.query, rows.keys], scaled),
-    ],
-    { attributes: { axis: 3 } },
-  );
-  const weights = builder.node("Softmax", [builder.node("Add", [scores, mask])], {
-    attributes: { axis: -1 },
-  });
-  const columns = (of: Value) => builder.node("Shape", [of], { attributes: { start: 1 } });
-  const lengths = builder.node("Concat", [columns(pastMask), columns(newMask)], { attributes: { axis: 0 } });
-  const [pastWeights, newWeights] = builder.nodes("Split", [weights, lengths], 2, {
-    attributes: { axis: 3 },
-  });
-  return builder.node("Add", [
-    builder.node("MatMul", [pastWeights!, pastValues]),
-    builder.node("MatMul", [newWeights!, rows.values]),
-  ]);
 }
 
 function rmsNorm(
@@ -178,25 +132,5 @@ function rmsNorm(
   const weights = builder.initializer(name, { type: "float32", dims: [gain.length] }, bytesOf(gain));
   return builder.node("SimplifiedLayerNormalization", [x, weights], {
     attributes: { axis: -1, epsilon: { float: manifest.rmsEps } },
-  });
-}
-
-interface Matrix {
-  readonly name: string;
-  /** [rows, columns] */
-  readonly values: Float32Array;
-  readonly rows: number;
-}
-
-/** x times the transposed matrix, with weights of 8 bits. */
-function product({ builder }: HeadGraphParts, x: Value, { name, values, rows }: Matrix): Value {
-  const columns = values.length / rows;
-  const blocks = columns / QUANT_BLOCK;
-  const { codes, scales } = quantiseRows(values);
-  builder.initializer(`${name}.codes`, { type: "uint8", dims: [rows, blocks, QUANT_BLOCK] }, codes);
-  builder.initializer(`${name}.scales`, { type: "float32", dims: [rows * blocks] }, bytesOf(scales));
-  return builder.node("MatMulNBits", [x, `${name}.codes`, `${name}.scales`], {
-    contrib: true,
-    attributes: { K: columns, N: rows, bits: 8, block_size: QUANT_BLOCK, accuracy_level: ACCURACY_LEVEL },
   });
 }

@@ -1,4 +1,4 @@
-/** Rows for one pass of a draft head's decoder layer. */
+/** Rows for one pass of a draft head's decoder layers. */
 export interface HeadPass {
   /** [n, hidden] fused taps, or own output of the drafted parent. */
   readonly features: Float32Array;
@@ -17,17 +17,22 @@ export interface HeadPass {
 export interface HeadOutputs {
   /** [n, hidden] features to draft on with. */
   readonly drafted: Float32Array;
-  /** [2, kvHeads, n, headDim] keys, then values. */
-  readonly keysAndValues: Float32Array;
+  /** For each layer [2, kvHeads, n, headDim]: keys, then values. */
+  readonly keysAndValues: readonly Float32Array[];
   /** [wanted, draftVocabulary] natural logarithms; each row sums to 1. */
   readonly logProbs: Float32Array;
 }
 
-/** Cached keys and values, each [kvHeads, capacity, headDim]; rows that no mask shows may hold anything finite. */
-export interface HeadCache {
-  readonly capacity: number;
+/** One layer's cached keys and values, each [kvHeads, capacity, headDim]. */
+export interface HeadLayerCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
+}
+
+/** Rows that no mask shows may hold anything finite. */
+export interface HeadCache {
+  readonly capacity: number;
+  readonly layers: readonly HeadLayerCache[];
 }
 
 /** A draft head's arithmetic, without any state. */
@@ -35,6 +40,8 @@ export interface HeadModel {
   /** 1-based layers of the target, in the order in which `fuse` wants them. */
   readonly taps: readonly number[];
   readonly hidden: number;
+  /** Decoder layers, each with keys and values of its own. */
+  readonly layers: number;
   readonly kvHeads: number;
   readonly headDim: number;
   /** [draftVocabulary] token ids of the target. */

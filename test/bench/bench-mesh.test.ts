@@ -10,6 +10,11 @@ describe("the arguments of a mesh", () => {
     expect(meshArguments(options, "real", "none")).toEqual(always);
   });
 
+  test("name the draft head", () => {
+    const args = meshArguments({ ...options, draftHead: "own.json" }, "real", "none");
+    expect(args.slice(args.indexOf("--draft-head")).slice(0, 2)).toEqual(["--draft-head", "own.json"]);
+  });
+
   test("name the device and the link", () => {
     expect(meshArguments(options, "./slow.json", "1ms/150mbit")).toEqual([
       ...always,

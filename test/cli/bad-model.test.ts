@@ -105,6 +105,30 @@ describe("a model file", () => {
   );
 });
 
+describe("a draft head", () => {
+  test(
+    "that is not there is named, and nobody drafts from n-grams instead",
+    async () => {
+      const model = await modelFile("whole.gguf", (bytes) => bytes);
+      const missing = join(folder, "nowhere.json");
+      const { code, text } = await up(["--model", model, "--stages", "2", "--draft-head", missing]);
+      expect(text).toContain(`${missing}: it cannot be read`);
+      expect(code).toBe(1);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "beside a drafter that has none is refused",
+    async () => {
+      const { code, text } = await up(["--drafter", "ngram", "--draft-head", "head.json"]);
+      expect(text).toContain("option '--drafter <kind>' is ngram; choose head or hybrid");
+      expect(code).toBe(2);
+    },
+    TIMEOUT_MS,
+  );
+});
+
 test(
   "without any nats-server to be had, `up` says how to get one",
   async () => {

@@ -64,7 +64,7 @@ describe("flowmesh up", () => {
   test("takes every option", async () => {
     const line =
       "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive " +
-      "--numerics precise --drafter ngram --nats-port 4333 --threads 3 --mesh lab-2 " +
+      "--numerics precise --drafter head --draft-head own/head.json --nats-port 4333 --threads 3 --mesh lab-2 " +
       "--device jetson-like --link 1.5ms/150mbit --report-work";
     expect((await parse(...line.split(" "))).up).toEqual([
       {
@@ -74,7 +74,8 @@ describe("flowmesh up", () => {
         host: "0.0.0.0",
         policy: "autoregressive",
         numerics: "precise",
-        drafter: "ngram",
+        drafter: "head",
+        draftHead: "own/head.json",
         natsPort: 4333,
         threads: 3,
         mesh: "lab-2",

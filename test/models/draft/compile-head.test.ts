@@ -3,14 +3,14 @@ import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../../../models/draft/compile-head.ts";
-import { LAYER_GRAPH, readCompiledHead } from "../../../models/draft/compiled-head.ts";
-import { type HeadManifest, headWeightsPath, readHeadManifest } from "../../../models/draft/head-manifest.ts";
+import { LAYERS_GRAPH, readCompiledHead } from "../../../models/draft/compiled-head.ts";
+import { headWeightsPath, readHeadManifest } from "../../../models/draft/head-manifest.ts";
 import { readHeadWeights } from "../../../models/draft/head-weights.ts";
 import { ModelFileError } from "../../../models/errors.ts";
 import { type GgufFile, openGguf } from "../../../models/gguf/gguf-file.ts";
 import { hashFile } from "../../../models/provision/file-hash.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
-import { writeTinyHead } from "./tiny-head.ts";
+import { type ManifestChange, secondVersion, writeTinyHead } from "./tiny-head.ts";
 
 let folder = "";
 let gguf: GgufFile;
@@ -26,7 +26,7 @@ afterAll(async () => {
 
 const freshFolder = () => mkdtemp(join(folder, "case-"));
 
-async function compileTiny(change: Partial<HeadManifest> = {}): Promise<string> {
+async function compileTiny(change: ManifestChange = {}): Promise<string> {
   const cacheDir = await freshFolder();
   return compileDraftHead(gguf, {
     manifestPath: await writeTinyHead(cacheDir, change),
@@ -49,7 +49,7 @@ describe("the compiled head", () => {
     const cacheDir = await freshFolder();
     const options = { manifestPath: await writeTinyHead(cacheDir), cacheDir, sourceHash: "a" };
     const dir = await compileDraftHead(gguf, options);
-    const layer = join(dir, LAYER_GRAPH);
+    const layer = join(dir, LAYERS_GRAPH);
     const { mtimeMs } = await Bun.file(layer).stat();
     const hash = await hashFile(layer);
     expect(await compileDraftHead(gguf, options)).toBe(dir);
@@ -66,6 +66,13 @@ describe("the compiled head", () => {
     const dirs = await Promise.all(Array.from({ length: 4 }, () => compileDraftHead(gguf, options)));
     expect(new Set(dirs).size).toBe(1);
     expect((await readCompiledHead(dirs[0]!)).vocabulary.length).toBe(128);
+  });
+
+  test("of the whole vocabulary is one, too", async () => {
+    const cacheDir = await freshFolder();
+    const manifestPath = await writeTinyHead(cacheDir, { draftVocabulary: 384 });
+    const dir = await compileDraftHead(gguf, { manifestPath, cacheDir, sourceHash: "a" });
+    expect((await readCompiledHead(dir)).vocabulary.length).toBe(384);
   });
 
   test("differs for another target file", async () => {
@@ -103,6 +110,36 @@ describe("a head is refused", () => {
     const target = { ...parsed.target, vocabulary: 100 };
     const weights = readHeadWeights(headWeightsPath(manifest, parsed), { ...parsed, target });
     expect(await problemOf(weights)).toContain("tokens outside the target's 100");
+  });
+
+  test("when its model has other tokens, though as many", async () => {
+    const other = { ...(await secondVersion(gguf.path, 1)), tokenizerSha256: "2".repeat(64) };
+    expect(await problemOf(compileTiny(other))).toContain("does not fit tiny 1 (the tokens are others)");
+  });
+
+  test("when weights and manifest disagree about its layers", async () => {
+    const version2 = await secondVersion(gguf.path, 3);
+    const path = await writeTinyHead(await freshFolder(), version2);
+    const manifest = await readHeadManifest(path);
+    const weights = (layers: number) =>
+      readHeadWeights(headWeightsPath(path, manifest), { ...manifest, layers });
+    expect((await weights(3)).upper.length).toBe(2);
+    expect(await problemOf(weights(2))).toContain("it has 3 layers, and its manifest says 2");
+    expect(await problemOf(weights(4))).toContain("no tensor layers.3.norm_attention");
+  });
+
+  test.each([
+    [{ version: 3 }, "version 3, and this program reads 1 and 2"],
+    [{ taps: [4, 2] }, "taps: ascending layers are needed"],
+    [{ taps: [2, 2] }, "taps: ascending layers are needed"],
+    [{ ffn: 100 }, "ffn: "],
+    [{ heads: 3, kvHeads: 2 }, "heads must be a multiple of kvHeads"],
+    [{ draftVocabulary: 400 }, "draftVocabulary must not be greater"],
+    [{ weights: { file: "../x.safetensors", sha256: "1".repeat(64) } }, "a file name without folders"],
+    [{ version: 2 }, "layers: "],
+    [{ training: 3 }, "training: "],
+  ])("when its manifest says %p", async (change, problem) => {
+    expect(await problemOf(compileTiny(change))).toContain(problem);
   });
 
   test("when its manifest is none", async () => {

@@ -185,6 +185,7 @@ describe("an expansion", () => {
     const counting: HeadModel = {
       taps: model.taps,
       hidden: model.hidden,
+      layers: model.layers,
       kvHeads: model.kvHeads,
       headDim: model.headDim,
       vocabulary: model.vocabulary,

@@ -1,11 +1,14 @@
 import type { HeadManifest } from "../../../models/draft/head-manifest.ts";
-import type { HeadWeights } from "../../../models/draft/head-weights.ts";
+import type { HeadLayerWeights, HeadWeights } from "../../../models/draft/head-weights.ts";
 
-/** Rotated keys and values of one row, [kvHeads · headDim] each. */
-export interface ReferenceKv {
+/** Rotated keys and values of one row in one layer, [kvHeads · headDim] each. */
+interface ReferenceLayerKv {
   readonly keys: number[];
   readonly values: number[];
 }
+
+/** The same in each layer. */
+export type ReferenceKv = readonly ReferenceLayerKv[];
 
 export interface ReferenceRow {
   readonly drafted: number[];
@@ -51,22 +54,51 @@ export class ReferenceHead {
     position: number,
     visible: readonly ReferenceKv[],
   ): ReferenceRow {
-    const { heads, kvHeads, headDim, ffn } = this.#manifest;
     const weights = this.#weights;
     const input = [
       ...scaled(this.#norm(this.#target.embedding(token)), weights.normEmbedding),
       ...scaled(this.#norm(feature), weights.normFeature),
     ];
-    const packed = times(weights.qkv, input);
+    const kv: ReferenceLayerKv[] = [];
+    const below = { residual: Array.from(feature), position, kv };
+    let drafted = this.#layer(weights.first, { ...below, input, visible: visible.map((row) => row[0]!) });
+    weights.upper.forEach((layer, i) => {
+      drafted = this.#layer(layer, {
+        ...below,
+        residual: drafted,
+        input: scaled(this.#norm(drafted), layer.normAttention),
+        visible: visible.map((row) => row[i + 1]!),
+      });
+    });
+    const normed = scaled(scaled(this.#norm(drafted), weights.normOutput), this.#target.finalGain);
+    const logits = Array.from(weights.vocabulary, (id) => dot(normed, this.#target.embedding(id)));
+    return { drafted, kv, logProbs: softmax(logits).map(Math.log) };
+  }
+
+  /** One decoder layer's output for the row; adds its own keys and values to `kv`. */
+  #layer(
+    weights: HeadLayerWeights,
+    row: {
+      readonly residual: readonly number[];
+      readonly input: readonly number[];
+      readonly position: number;
+      readonly visible: readonly ReferenceLayerKv[];
+      readonly kv: ReferenceLayerKv[];
+    },
+  ): number[] {
+    const { heads, kvHeads, headDim, ffn } = this.#manifest;
+    const { position } = row;
+    const packed = times(weights.qkv, row.input);
     const head = (index: number) => packed.slice(index * headDim, (index + 1) * headDim);
     const rotated = (first: number, count: number) =>
       Array.from({ length: count }, (_, i) => this.#rotate(head(first + i), position));
     const queries = rotated(0, heads);
-    const kv = {
+    const own = {
       keys: rotated(heads, kvHeads).flat(),
       values: packed.slice((heads + kvHeads) * headDim),
     };
-    const context = [...visible, kv];
+    row.kv.push(own);
+    const context = [...row.visible, own];
     const attended = queries.flatMap((query, i) => {
       const from = Math.floor(i / (heads / kvHeads)) * headDim;
       const scores = context.map(
@@ -77,13 +109,10 @@ export class ReferenceHead {
         context.reduce((sum, { values }, j) => sum + shares[j]! * values[from + at]!, 0),
       );
     });
-    const middle = plus(Array.from(feature), times(weights.attentionOutput, attended));
+    const middle = plus(row.residual, times(weights.attentionOutput, attended));
     const gateUp = times(weights.gateUp, scaled(this.#norm(middle), weights.normMlp));
     const inner = Array.from({ length: ffn }, (_, i) => silu(gateUp[i]!) * gateUp[ffn + i]!);
-    const drafted = plus(middle, times(weights.down, inner));
-    const normed = scaled(scaled(this.#norm(drafted), weights.normOutput), this.#target.finalGain);
-    const logits = Array.from(weights.vocabulary, (id) => dot(normed, this.#target.embedding(id)));
-    return { drafted, kv, logProbs: softmax(logits).map(Math.log) };
+    return plus(middle, times(weights.down, inner));
   }
 
   #norm(x: ArrayLike<number>): number[] {
