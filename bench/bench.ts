@@ -1,5 +1,3 @@
-import { availableParallelism, cpus } from "node:os";
-import { join } from "node:path";
 import { readDeviceModel } from "../cli/device-model.ts";
 import { Progress } from "../cli/progress.ts";
 import { readSettings } from "../cli/settings.ts";
@@ -12,7 +10,8 @@ import { type AcceptanceTrace, writeTrace } from "./acceptance-trace.ts";
 import { meshArguments, withMesh } from "./bench-mesh.ts";
 import type { BenchOptions } from "./bench-options.ts";
 import { differentAnswers } from "./identity.ts";
-import { type BenchPrompt, readPrompts, splitPrompts } from "./prompts.ts";
+import { type BenchPrompt, PROMPTS_FILE, readPrompts, splitPrompts } from "./prompts.ts";
+import { provenance } from "./provenance.ts";
 import { renderReport } from "./report.ts";
 import { type BenchResult, REFERENCE, type Scenario, scenarioName } from "./result.ts";
 import { openResultFolder } from "./result-folder.ts";
@@ -23,7 +22,6 @@ import { recordTraces } from "./trace-recorder.ts";
 import { tuningGrid } from "./tuning-grid.ts";
 import { warningsOf } from "./warnings.ts";
 
-const PROMPTS_FILE = join(import.meta.dir, "prompts.jsonl");
 /** Baseline where none is asked for. */
 const USUAL_BASELINE = "naive";
 
@@ -102,11 +100,8 @@ async function measure(
   }
   return {
     options,
-    command: ["./flowmesh", ...process.argv.slice(2).map(quoted)].join(" "),
-    machine: `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores`,
-    date: new Date().toISOString(),
+    ...(await provenance()),
     model: DEFAULT_MODEL,
-    code: await codeVersion(),
     baseline,
     scenarios,
     warnings: [
@@ -157,22 +152,4 @@ function record(
 async function loadDefaultText(): Promise<ModelText> {
   const { path } = await provideModel(DEFAULT_MODEL, { cacheRoot: readSettings().cache });
   return loadModelText(path);
-}
-
-/** As a shell takes it. */
-const quoted = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-
-/** The commit that lies checked out, and whether something was changed since. */
-async function codeVersion(): Promise<string> {
-  const git = async (...args: string[]) => {
-    const { stdout, exitCode } = await Bun.$`git ${args}`
-      .cwd(import.meta.dir)
-      .nothrow()
-      .quiet();
-    return exitCode === 0 ? stdout.toString().trim() : "";
-  };
-  const commit = await git("rev-parse", "--short", "HEAD");
-  if (commit === "") return "without version control";
-  return (await git("status", "--porcelain")) === "" ? commit : `${commit}, with changes`;
 }

@@ -1,4 +1,8 @@
+import { join } from "node:path";
 import * as v from "valibot";
+
+/** The prompts that come along: none may be trained with. */
+export const PROMPTS_FILE = join(import.meta.dir, "prompts.jsonl");
 
 const promptSchema = v.union([
   v.object({ id: v.optional(v.string()), kind: v.optional(v.string()), prompt: v.string() }),

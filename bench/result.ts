@@ -3,6 +3,7 @@ import type { ActorProcess } from "./mesh-inventory.ts";
 import type { TimeLine } from "./plots/time-line.ts";
 import type { Prediction } from "./prediction.ts";
 import type { Profile } from "./profile.ts";
+import type { Provenance } from "./provenance.ts";
 import type { SessionRun } from "./session-run.ts";
 
 /** The policy that all others must agree with, token by token. */
@@ -49,15 +50,9 @@ export interface Scenario {
   readonly actors: readonly ActorProcess[];
 }
 
-export interface BenchResult {
+export interface BenchResult extends Provenance {
   readonly options: BenchOptions;
-  /** As one would type it. */
-  readonly command: string;
-  readonly machine: string;
-  readonly date: string;
   readonly model: string;
-  /** Commit of this program's code. */
-  readonly code: string;
   /** What the second column of ratios is to, if there is one. */
   readonly baseline: string | undefined;
   readonly scenarios: readonly Scenario[];

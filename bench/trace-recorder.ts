@@ -79,7 +79,7 @@ class CandidateListener {
     this.#bySession.set(sid, trees);
     // After a replay a tree comes again, and may have been cut short once.
     if (tokens.length <= (trees.get(position)?.tokens.length ?? -1)) return;
-    trees.set(position, { parents, tokens, scores: scores.map(rounded) });
+    trees.set(position, { parents, tokens, scores: scores.map(roundedScore) });
   }
 
   /** Forgets the session's trees and gives them. */
@@ -90,7 +90,8 @@ class CandidateListener {
   }
 }
 
-const rounded = (score: number): number => Math.round(score * SCORE_STEPS) / SCORE_STEPS;
+/** A score as traces have it. */
+export const roundedScore = (score: number): number => Math.round(score * SCORE_STEPS) / SCORE_STEPS;
 
 interface Play {
   readonly prompt: RecordedPrompt;

@@ -25,6 +25,10 @@ const program = buildProgram({
     const { bench } = await import("../bench/bench.ts");
     process.exit(await bench(options));
   },
+  benchDrafters: async (options) => {
+    const { benchDrafters } = await import("../bench/drafters/bench-drafters.ts");
+    process.exit(await benchDrafters(options));
+  },
   simulate: async (options) => {
     const { runSimulations } = await import("../bench/simulator/simulate-command.ts");
     await runSimulations(options);

@@ -1,9 +1,11 @@
 import { Argument, Command, Option } from "commander";
 import type { BenchOptions } from "../bench/bench-options.ts";
+import type { BenchDraftersOptions } from "../bench/drafters/bench-drafters-options.ts";
 import type { SimulateOptions } from "../bench/simulator/simulate-command.ts";
 import { DEFAULT_POLICY } from "../decoding/policies/registry.ts";
 import { SAMPLING_RANGES } from "../decoding/sampling-params.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { benchDraftersCommand } from "./bench-drafters-options.ts";
 import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
@@ -23,6 +25,7 @@ export interface Commands {
   up(options: UpOptions): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
   bench(options: BenchOptions): Promise<void>;
+  benchDrafters(options: BenchDraftersOptions): Promise<void>;
   simulate(options: SimulateOptions): Promise<void>;
   test(options: { readonly only?: string; readonly filters: readonly string[] }): Promise<void>;
   actor(): Promise<void>;
@@ -39,6 +42,7 @@ export function buildProgram(commands: Commands): Command {
   program.addCommand(upCommand(commands));
   program.addCommand(chatCommand(commands));
   program.addCommand(benchCommand((options) => commands.bench(options)));
+  program.addCommand(benchDraftersCommand((options) => commands.benchDrafters(options)));
   program.addCommand(simulateCommand((options) => commands.simulate(options)));
   program.addCommand(testCommand(commands));
   program.addCommand(

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { CommanderError } from "commander";
+import type { BenchDraftersOptions } from "../../bench/drafters/bench-drafters-options.ts";
 import { buildProgram } from "../../cli/program.ts";
 import type { UpOptions } from "../../cli/up-options.ts";
 import { DEFAULT_POLICY } from "../../decoding/policies/registry.ts";
@@ -9,6 +10,7 @@ interface Parsed {
   readonly up: UpOptions[];
   readonly chat: unknown[];
   readonly bench: unknown[];
+  readonly benchDrafters: BenchDraftersOptions[];
   readonly simulate: unknown[];
   readonly test: unknown[];
   readonly errors: string;
@@ -20,6 +22,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     up: [] as UpOptions[],
     chat: [] as unknown[],
     bench: [] as unknown[],
+    benchDrafters: [] as BenchDraftersOptions[],
     simulate: [] as unknown[],
     test: [] as unknown[],
     errors: "",
@@ -28,6 +31,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     up: async (options) => void parsed.up.push(options),
     chat: async (options) => void parsed.chat.push(options),
     bench: async (options) => void parsed.bench.push(options),
+    benchDrafters: async (options) => void parsed.benchDrafters.push(options),
     simulate: async (options) => void parsed.simulate.push(options),
     test: async (options) => void parsed.test.push(options),
     actor: async () => {},
@@ -283,6 +287,21 @@ describe("flowmesh test", () => {
   test("refuses a group that does not exist", async () => {
     const { errors } = await parse("test", "--only", "lint");
     expect(errors).toMatch(/format, types, dead-code, unit, simulation, integration/);
+  });
+});
+
+describe("flowmesh bench-drafters", () => {
+  test("measures what comes along when nothing is named", async () => {
+    const [options] = (await parse("bench-drafters")).benchDrafters;
+    expect(options?.drafters.map(({ name }) => name)).toEqual(["head", "ngram", "hybrid"]);
+    expect(options).toMatchObject({ prompts: 12, tokens: 64, temperatures: [0, 1], threads: 1, stages: 4 });
+  });
+
+  test("measures what is named, in that order", async () => {
+    const line = ["bench-drafters", "ngram", "own.json", "--temperatures", "0", "--link", "none"];
+    const [options] = (await parse(...line)).benchDrafters;
+    expect(options?.drafters.map(({ name }) => name)).toEqual(["ngram", "own.json"]);
+    expect(options).toMatchObject({ temperatures: [0], link: { name: "none" } });
   });
 });
 
