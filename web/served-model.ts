@@ -14,7 +14,7 @@ const RETRY_MS = 3000;
 /** The model that is served; asked for until there is one, and anew with another key. */
 export function useModel(api: GatewayApi, apiKey: string): ServedModel {
   const [served, setServed] = useState<ServedModel>({ model: undefined, trouble: undefined, isFinal: false });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: with another key the answer may be another
+  // With another key the answer may be another.
   useEffect(() => {
     const stop = new AbortController();
     const look = async (): Promise<void> => {

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { LIVE_NAME, type LiveEvent, LiveLimitError } from "../../actors/live-port.ts";
+import { coarseClock } from "../../actors/runtime/clock.ts";
 import { ApiError, invalidRequest } from "../errors.ts";
 import { eventStream } from "../event-stream.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
@@ -22,7 +23,7 @@ export const live =
         "name",
       );
     }
-    const batches = new LiveBatches(gateway.clock);
+    const batches = new LiveBatches(coarseClock);
     const watch = startWatch(gateway, name, batches);
     c.env?.keepOpen?.();
     const stop = (): void => {

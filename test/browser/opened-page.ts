@@ -49,9 +49,13 @@ export class OpenedPage implements AsyncDisposable {
     });
   }
 
+  /** Returns when the question stands in the conversation. */
   async ask(question: string): Promise<void> {
+    const turns = this.page.locator(".turn");
+    const asked = await turns.count();
     await this.page.getByLabel("Your question").fill(question);
     await this.page.keyboard.press("Enter");
+    await turns.nth(asked).waitFor();
   }
 
   /** The answer, or both, have ended. */

@@ -237,6 +237,7 @@ describe("errors", () => {
       await opened.ask("word ".repeat(9000));
       expect(await page.getByRole("alert").innerText()).toMatch(/tokens long.* context is 8192/);
       await page.getByRole("button", { name: "New chat" }).click();
+      await page.locator(".welcome").waitFor();
       await opened.ask("Hello?");
       await opened.untilAnswered();
       expect(await page.getByRole("alert").count()).toBe(0);
@@ -364,9 +365,15 @@ describe("everyone", () => {
     await using opened = await open({ ...SPECULATING, maxTokens: 400 }, { reducedMotion: "reduce" });
     const { page } = opened;
     await opened.ask(COUNTING);
-    const node = page.locator(".node").first();
-    await node.waitFor();
-    expect(await node.evaluate((element) => getComputedStyle(element).transitionDuration)).toBe("0s");
+    await page.locator(".node").first().waitFor();
+    // Nodes come and go: one that is there now is read at once.
+    const durations = await page.evaluate(() =>
+      [...document.querySelectorAll(".node, .segment, .busy-share")].map(
+        (element) => getComputedStyle(element).transitionDuration,
+      ),
+    );
+    expect(durations.length).toBeGreaterThan(2);
+    expect(durations.flatMap((each) => each.split(", ")).filter((each) => each !== "0s")).toEqual([]);
     await page.getByRole("button", { name: "Pause" }).click();
     const shown = await page.locator(".tree svg").innerHTML();
     await page.waitForTimeout(500);

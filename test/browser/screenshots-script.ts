@@ -35,8 +35,8 @@ async function seekBusiest({ page }: OpenedPage): Promise<void> {
     });
     if (score > best.score) best = { atMs, score };
   }
-  // From the moment before it, so that the dead nodes of that time are there, too.
   await slider.fill(String(best.atMs));
+  await slider.blur();
   await page.waitForTimeout(800);
 }
 

@@ -42,7 +42,9 @@ function Stage({ actor, count, view }: StageProps): VNode {
   return (
     <li class="stage" title={one ? `${title}; ${one.ms.toFixed(1)} ms a node` : title}>
       <strong>{stage === count - 1 ? "verifier" : `stage ${stage}`}</strong>
-      <span class="detail">layers {layers?.replace("-", "–")}</span>
+      <span class="detail">
+        <span class="word">layers</span> {layers?.replace("-", "–")}
+      </span>
       <span class="detail host">
         {host} · {pid}
       </span>

@@ -31,5 +31,6 @@ export function TokenRibbon({ view }: { readonly view: SessionView | undefined }
 }
 
 function Token({ token }: { readonly token: ViewToken }): VNode {
-  return token.guessed ? <mark>{token.text}</mark> : <span>{token.text}</span>;
+  const text = token.text.replaceAll("\n", "⏎");
+  return token.guessed ? <mark>{text}</mark> : <span>{text}</span>;
 }
