@@ -40,6 +40,8 @@ export const sessionSpecSchema = v.object({
   promptTokens: count,
   /** False: nodes are computed even when they are dead by then, for comparison (see Policy.prunes). */
   prunes: v.boolean(),
+  /** Whether stages tell of each of the session's segments (`event.work`), because somebody watches it. */
+  reports: v.optional(v.boolean()),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -50,6 +52,7 @@ export const openSchema = v.object({
   stopTokens: ids,
   maxTokens: v.pipe(count, v.minValue(1)),
   policy: v.optional(v.string()),
+  reports: v.optional(v.boolean()),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -181,7 +184,7 @@ export const stageCostsSchema = v.object({ epoch: count, stage: count, costs: co
 export type StageCostsMessage = v.InferOutput<typeof stageCostsSchema>;
 
 /**
- * `event.work`, after each segment of a stage that was asked to tell: what it did when, for time lines.
+ * `event.work`, after each segment of a stage or session that was asked to tell: what it did when, for time lines.
  * Times are milliseconds of the host's wall clock, with fractions.
  */
 export const stageWorkSchema = v.object({

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
 import { eventSubject, sessionSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
+import type { LiveFeed, WatchedSession } from "./live-feed.ts";
 import {
   type CommitMessage,
   commitSchema,
@@ -30,6 +31,8 @@ export interface SessionClientOptions {
   readonly mesh: string;
   readonly transport: Transport;
   readonly clock: Clock;
+  /** Tells of sessions that have a name to watch them by; absent: of none. */
+  readonly live?: LiveFeed;
 }
 
 const OPEN_TIMEOUT_MS = 5000;
@@ -111,6 +114,7 @@ class ClientSession implements Session {
   #unanswered = 0;
   #fetching = false;
   #endHeard: EndMessage | undefined;
+  #watched: WatchedSession | undefined;
 
   constructor(id: string, request: SessionRequest, options: SessionClientOptions) {
     this.id = id;
@@ -128,7 +132,8 @@ class ClientSession implements Session {
   }
 
   async open(request: SessionRequest): Promise<void> {
-    const { mesh, transport } = this.#options;
+    const { mesh, transport, live } = this.#options;
+    this.#watched = request.live === undefined ? undefined : live?.opening(this.id, request.live, request);
     const hear = (what: "commit" | "end", handle: (message: Message) => void) =>
       this.#subscriptions.push(transport.subscribe(sessionSubject(mesh, this.id, what), handle));
     hear("commit", (message) => this.#committed(parseJson(commitSchema, message)));
@@ -139,6 +144,7 @@ class ClientSession implements Session {
       stopTokens: [...request.stopTokens],
       maxTokens: request.maxTokens,
       policy: request.policy,
+      ...(this.#watched && { reports: true }),
     };
     try {
       const options = { timeoutMs: OPEN_TIMEOUT_MS };
@@ -147,6 +153,7 @@ class ClientSession implements Session {
       if (error !== undefined) throw new SessionError(error.code, error.message);
     } catch (error) {
       this.#close();
+      this.#watched?.ended({ reason: "error", message: "the session was not opened" });
       if (error instanceof SessionError) throw error;
       const away = error instanceof NoRespondersError || error instanceof RequestTimeoutError;
       throw new SessionError(
@@ -183,6 +190,7 @@ class ClientSession implements Session {
 
   #committed(commit: CommitMessage): void {
     if (this.#closed) return;
+    this.#watched?.committed(commit);
     const known = this.#promptLength + this.#received - commit.position;
     if (known < 0) {
       this.#fetchJournal();
@@ -255,6 +263,7 @@ class ClientSession implements Session {
     this.#end = end;
     this.#closed = true;
     this.#close();
+    this.#watched?.ended(end);
     this.#resolveEnded(end);
     this.#wake?.();
   }

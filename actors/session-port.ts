@@ -17,6 +17,8 @@ export interface SessionRequest {
   readonly stopTokens: readonly number[];
   /** Policy name; absent means the mesh's default. */
   readonly policy?: string;
+  /** Name under which the session may be watched while it runs; see LivePort. Absent: by nobody. */
+  readonly live?: string;
 }
 
 export interface Session {

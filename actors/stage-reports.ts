@@ -14,8 +14,8 @@ export interface StageReportsOptions {
   readonly clock: Clock;
   /** A table that holds, or one that the stage's own segments keep true. */
   readonly costs: CostTable | LiveCosts;
-  /** Where to tell of each segment, if anybody wants to know. */
-  readonly work?: WorkReports;
+  /** Where to tell of segments, if anybody wants to know. */
+  readonly work: WorkReports;
 }
 
 export interface WorkReports {
@@ -23,6 +23,8 @@ export interface WorkReports {
   readonly transport: Transport;
   /** Time of the host's wall clock at which the stage's clock shows 0. */
   readonly timeOriginMs: number;
+  /** Tell of each segment; else of those only whose session is watched. */
+  readonly always: boolean;
 }
 
 /** An entry that moved by less since the table was last told is no news. */
@@ -49,10 +51,10 @@ export class StageReports {
   }
 
   /** To be called with each segment that the stage has passed on. */
-  worked(segment: StageWork): void {
+  worked(segment: StageWork, watched: boolean): void {
     const { mesh, epoch, stage, costs, work } = this.#options;
     if (costs instanceof LiveCosts) this.#learn(costs, segment);
-    if (work === undefined) return;
+    if (!work.always && !watched) return;
     const message: StageWorkMessage = {
       epoch,
       stage,

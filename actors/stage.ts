@@ -43,8 +43,8 @@ export interface StageOptions {
   readonly textOf?: (tokens: readonly TokenId[]) => string;
   /** The device that the stage acts like, if it does. */
   readonly pace?: Pace;
-  /** Called when a segment has been passed on. */
-  readonly onWork?: (work: StageWork) => void;
+  /** Called when a segment has been passed on; `watched` when its session asks to be told of. */
+  readonly onWork?: (work: StageWork, watched: boolean) => void;
 }
 
 /** What a stage did with one segment; its times are milliseconds of the actor's clock. */
@@ -143,7 +143,18 @@ class Stage implements Actor {
         : this.#publishVerdict(sid, session, frame, verdict.walk);
     const { generation, sequence: segment, committed } = frame;
     const computeMs = result.computeMs + (verdict?.headMs ?? 0);
-    onWork?.({ sid, generation, segment, nodes, committed, beginMs, endMs: clock.now(), computeMs, bytes });
+    const work = {
+      sid,
+      generation,
+      segment,
+      nodes,
+      committed,
+      beginMs,
+      endMs: clock.now(),
+      computeMs,
+      bytes,
+    };
+    onWork?.(work, session.spec.reports ?? false);
   }
 
   /** Undefined when the session was refused for want of KV memory. */

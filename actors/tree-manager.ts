@@ -229,6 +229,7 @@ class TreeManager implements Actor {
       prefillEnd: this.#flow.journal.length - 1,
       promptTokens: request.prompt.length,
       prunes: this.#options.policy.prunes,
+      reports: request.reports,
     };
     const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = {

@@ -23,6 +23,7 @@ export function announce(options: UpOptions, model: PreparedModel, natsUrl: stri
   return `
 flowmesh is ready: ${model.id} in ${model.stages.length} ${model.stages.length === 1 ? "stage" : "stages"}, policy ${options.policy}
 
+  Page     ${url}/
   API      ${url}/v1
   Try it   curl ${url}/v1/chat/completions -H 'content-type: application/json' \\
              -d '${body}'

@@ -1,7 +1,7 @@
 /** Checks of the code as it lies there, in the order they run. */
 export const HOUSE_CHECKS = ["format", "types", "dead-code"] as const;
 /** Groups of tests, the quick ones first. */
-export const TEST_GROUPS = ["unit", "simulation", "integration"] as const;
+export const TEST_GROUPS = ["unit", "simulation", "integration", "browser"] as const;
 export const GROUP_NAMES = [...HOUSE_CHECKS, ...TEST_GROUPS];
 
 export type HouseCheck = (typeof HOUSE_CHECKS)[number];
@@ -11,5 +11,6 @@ export type TestGroup = (typeof TEST_GROUPS)[number];
 export function groupOf(path: string): TestGroup {
   if (path.startsWith("simulation/")) return "simulation";
   if (path.startsWith("integration/")) return "integration";
+  if (path.startsWith("browser/")) return "browser";
   return "unit";
 }

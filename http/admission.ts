@@ -103,6 +103,7 @@ export function toSessionRequest(
     maxTokens: Math.min(params.maxTokens ?? prompt.defaultMaxTokens, room),
     stopTokens,
     ...(params.policy === undefined ? {} : { policy: params.policy }),
+    ...(params.live === undefined ? {} : { live: params.live }),
   };
 }
 

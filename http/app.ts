@@ -4,11 +4,14 @@ import { requestId } from "hono/request-id";
 import { matchedRoutes } from "hono/route";
 import { ApiError, toApiError } from "./errors.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
+import { PAGE_PATHS } from "./page.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { health } from "./routes/health.ts";
+import { live } from "./routes/live.ts";
 import { metrics } from "./routes/metrics.ts";
 import { getModel, listModels } from "./routes/models.ts";
+import { pageFile } from "./routes/page.ts";
 
 /** The OpenAI-compatible gateway as a fetch function: `app.fetch(request, bindings)`. */
 export function createApp(gateway: Gateway): Hono<GatewayEnv> {
@@ -45,6 +48,8 @@ export function createApp(gateway: Gateway): Hono<GatewayEnv> {
   app.get("/v1/models/:id{.+}", getModel(gateway, created));
   app.get("/health", health(gateway));
   app.get("/metrics", metrics(gateway));
+  app.get("/live", live(gateway));
+  for (const path of PAGE_PATHS) app.get(path, pageFile(gateway.page, path));
 
   app.notFound((c) => {
     const message = `there is nothing at ${c.req.path}; the API is below /v1`;

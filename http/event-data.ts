@@ -1,5 +1,5 @@
 /** What an event stream's `data` fields hold, one string an event. Comments and other fields are skipped. */
-export async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* eventData(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   let fields: string[] = [];

@@ -1,7 +1,9 @@
+import type { LivePort } from "../actors/live-port.ts";
 import type { Clock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
 import type { SessionPort } from "../actors/session-port.ts";
 import type { GatewayMetrics } from "./metrics.ts";
+import type { Page } from "./page.ts";
 import type { TextPort } from "./text-port.ts";
 
 /** What the routes work with; the composition root fills it in. */
@@ -11,6 +13,8 @@ export interface Gateway {
   readonly metrics: GatewayMetrics;
   readonly clock: Clock;
   readonly log: Log;
+  readonly live: LivePort;
+  readonly page: Page;
 }
 
 /** What the HTTP server lends a request. */

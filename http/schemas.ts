@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { LIVE_NAME } from "../actors/live-port.ts";
 import {
   GREEDY,
   LOGIT_BIAS_ENTRIES_MAX,
@@ -42,6 +43,11 @@ const logitBias = v.lazy((input) =>
   Array.isArray(input) ? v.never("It must be an object with token ids as keys") : biasByToken,
 );
 
+const liveName = v.pipe(
+  v.string(),
+  v.regex(LIVE_NAME, "It must be 16 to 64 letters, digits, - or _, made up at random"),
+);
+
 const generationFields = {
   model: v.nullish(v.string(), "default"),
   max_tokens: v.nullish(positive),
@@ -62,7 +68,7 @@ const generationFields = {
   n: v.nullish(v.literal(1, "Only one choice per request is supported: n must be 1")),
   stream: v.nullish(v.boolean(), false),
   stream_options: v.nullish(v.object({ include_usage: v.nullish(v.boolean()) })),
-  flowmesh: v.nullish(v.object({ policy: v.nullish(v.string()) })),
+  flowmesh: v.nullish(v.object({ policy: v.nullish(v.string()), live: v.nullish(liveName) })),
 };
 
 const textPart = v.object({
@@ -106,6 +112,8 @@ export interface GenerationParams {
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly policy: string | undefined;
+  /** Name under which the answer may be watched. */
+  readonly live: string | undefined;
 }
 
 export interface ChatParams extends GenerationParams {
@@ -157,6 +165,7 @@ function generationParams(request: v.InferOutput<typeof generationObject>): Gene
     stream: request.stream,
     includeUsage: request.stream_options?.include_usage ?? false,
     policy: request.flowmesh?.policy ?? undefined,
+    live: request.flowmesh?.live ?? undefined,
   };
 }
 

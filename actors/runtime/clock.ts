@@ -22,6 +22,15 @@ export const systemClock: Clock = {
   },
 };
 
+/** The same time with plain timers: late by a millisecond or two, and without the work to be exact. */
+export const coarseClock: Clock = {
+  now: systemClock.now,
+  setTimer(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
 /**
  * `setTimeout` counts whole milliseconds, and is up to a half one early. So it only waits until shortly
  * before the time; a wait on shared memory, which knows fractions, goes on; and the very end is waited for

@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { LiveFeed } from "../../actors/live-feed.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
 import { announce } from "../../actors/runtime/micro.ts";
 import { SessionClient } from "../../actors/session-client.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
 import { serveHttp } from "../../http/server.ts";
-import { loadModelText } from "../../models/model-text.ts";
+import { loadModelText, type ModelText } from "../../models/model-text.ts";
 import { version } from "../../package.json" with { type: "json" };
+import { pageOnce } from "../../web/build.ts";
 import type { GatewayRole, RoleStart } from "../role.ts";
 import { joinMesh, processMetadata } from "./membership.ts";
 
@@ -14,7 +16,8 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
   const { mesh, host: hostname, port, modelPath } = role;
   const text = await loadModelText(modelPath);
   const transport = await joinMesh(role, "gateway", context.log);
-  const sessions = new SessionClient({ mesh, transport, clock: systemClock });
+  const live = new LiveFeed({ mesh, transport, clock: systemClock, textOf: textOfToken(text) });
+  const sessions = new SessionClient({ mesh, transport, clock: systemClock, live });
   const metrics = new GatewayMetrics();
   const presence = announce(transport, {
     identity: { name: "gateway", id: randomUUID(), version, metadata: processMetadata() },
@@ -22,11 +25,21 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     started: new Date(),
     endpoints: () => [],
   });
-  const app = createApp({ sessions, text, metrics, clock: systemClock, log: context.log });
+
+  const app = createApp({
+    sessions,
+    text,
+    metrics,
+    clock: systemClock,
+    log: context.log,
+    live,
+    page: pageOnce(),
+  });
   const server = serveHttp(app, { hostname, port });
   return {
     payload: { url: server.url },
     async stop() {
+      live.close();
       await server.stop();
       presence.unsubscribe();
       sessions.close();
@@ -34,3 +47,17 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     },
   };
 };
+
+/** Each token's text is asked for many times while somebody watches. */
+function textOfToken(text: ModelText): (token: number) => string {
+  const known: string[] = [];
+  return (token) => {
+    known[token] ??= readToken(text, token);
+    return known[token];
+  };
+}
+
+function readToken(text: ModelText, token: number): string {
+  const decoder = text.decoder();
+  return decoder.push([token]) + decoder.flush();
+}

@@ -43,7 +43,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
     transport,
     clock,
     costs: pace?.costs ?? new LiveCosts(measured),
-    ...(role.reportWork && { work: { transport: unshaped, timeOriginMs: performance.timeOrigin } }),
+    work: { transport: unshaped, timeOriginMs: performance.timeOrigin, always: role.reportWork },
   });
   const metadata = () => ({
     ...processMetadata(),
@@ -61,7 +61,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
       hidden,
       engine,
       dtype: "f32",
-      onWork: (work) => reports.worked(work),
+      onWork: (work, watched) => reports.worked(work, watched),
       ...(pace && { pace }),
       ...textOf,
     }),

@@ -212,7 +212,7 @@ describe("a stage's reports", () => {
     bytes: 99,
   });
 
-  function setUp(costs: LiveCosts | typeof PACE, reportsWork = false) {
+  function setUp(costs: LiveCosts | typeof PACE, always = false) {
     const clock = new SimulatedClock();
     const mesh = new MemoryMesh({ clock });
     const listener = mesh.connect("listener");
@@ -231,7 +231,7 @@ describe("a stage's reports", () => {
     const reports = new StageReports({
       ...address,
       costs,
-      ...(reportsWork && { work: { transport: workTransport, timeOriginMs: 1e12 } }),
+      work: { transport: workTransport, timeOriginMs: 1e12, always },
     });
     return { clock, reports, told, reported };
   }
@@ -243,7 +243,7 @@ describe("a stage's reports", () => {
     expect(told[0]!.ms[0]).toBeCloseTo(24, 6);
     const costsOfRuns = async (runs: number, ms: number) => {
       for (let run = 0; run < runs; run++) {
-        reports.worked(work(1, ms));
+        reports.worked(work(1, ms), false);
         await clock.advance(10);
       }
     };
@@ -263,9 +263,9 @@ describe("a stage's reports", () => {
 
   test("keep to a device's table whatever the real work takes", async () => {
     const { clock, reports, told } = setUp(PACE);
-    for (let run = 0; run < 300; run++) reports.worked(work(1, 500));
+    for (let run = 0; run < 300; run++) reports.worked(work(1, 500), false);
     await clock.advance(5000);
-    reports.worked(work(1, 500));
+    reports.worked(work(1, 500), false);
     await clock.advance(10);
     expect(told).toEqual([{ atMs: 0, ms: [24, 30] }]);
     expect(reports.costs).toEqual(PACE);
@@ -273,13 +273,17 @@ describe("a stage's reports", () => {
 
   test("of each segment, in the wall clock's time, only if they are asked for", async () => {
     const asked = setUp(PACE, true);
-    asked.reports.worked(work(2, 4));
+    asked.reports.worked(work(2, 4), false);
     await asked.clock.advance(10);
     const times = { beginMs: 1e12 + 10, endMs: 1e12 + 15.5 };
     expect(asked.reported).toEqual([{ epoch: 1, stage: 3, ...work(2, 4), ...times }]);
-    const silent = setUp(PACE);
-    silent.reports.worked(work(2, 4));
-    await silent.clock.advance(10);
-    expect(silent.reported).toEqual([]);
+    const quiet = setUp(PACE);
+    quiet.reports.worked(work(2, 4), false);
+    await quiet.clock.advance(10);
+    expect(quiet.reported).toEqual([]);
+    // One whose session is watched.
+    quiet.reports.worked(work(2, 4), true);
+    await quiet.clock.advance(10);
+    expect(quiet.reported).toEqual(asked.reported);
   });
 });

@@ -1,8 +1,10 @@
 import OpenAI from "openai";
+import type { LivePort } from "../../actors/live-port.ts";
 import { type Clock, systemClock } from "../../actors/runtime/clock.ts";
 import type { Log, LogLevel } from "../../actors/runtime/log.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
+import type { Page } from "../../http/page.ts";
 import { serveHttp } from "../../http/server.ts";
 import type { TextPort } from "../../http/text-port.ts";
 import { ByteText } from "./byte-text.ts";
@@ -28,7 +30,12 @@ export class ServedGateway implements AsyncDisposable {
 
   constructor(
     script: Script | ScriptedSessions = { commits: [] },
-    { clock = systemClock, text = new ByteText() }: { clock?: Clock; text?: TextPort } = {},
+    {
+      clock = systemClock,
+      text = new ByteText(),
+      live = { watch: () => ({ stop: () => {} }) },
+      page = async () => new Map(),
+    }: { clock?: Clock; text?: TextPort; live?: LivePort; page?: Page } = {},
   ) {
     this.sessions = script instanceof ScriptedSessions ? script : new ScriptedSessions(script);
     this.app = createApp({
@@ -37,6 +44,8 @@ export class ServedGateway implements AsyncDisposable {
       metrics: this.metrics,
       clock,
       log: this.log,
+      live,
+      page,
     });
     this.#server = serveHttp(this.app, { hostname: "127.0.0.1", port: 0 });
     this.url = this.#server.url;

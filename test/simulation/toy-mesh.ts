@@ -1,8 +1,10 @@
 import { drafterActor } from "../../actors/drafter.ts";
+import { LiveFeed } from "../../actors/live-feed.ts";
 import type { ActorDefinition, ActorRef } from "../../actors/runtime/actor.ts";
 import { spawn } from "../../actors/runtime/spawn.ts";
 import { SessionClient } from "../../actors/session-client.ts";
-import { stageActor } from "../../actors/stage.ts";
+import { type StageWork, stageActor } from "../../actors/stage.ts";
+import { StageReports } from "../../actors/stage-reports.ts";
 import { treeHostActor } from "../../actors/tree-host.ts";
 import { epoch } from "../../decoding/ids.ts";
 import { createPolicy } from "../../decoding/policies/registry.ts";
@@ -13,6 +15,7 @@ import type { StageSpec } from "../../models/stage-spec.ts";
 import type { LinkModel } from "../../transport/link-model.ts";
 import { shapeLink } from "../../transport/shaped-link.ts";
 import { ANY, stageSubject } from "../../transport/subjects.ts";
+import type { Transport } from "../../transport/transport.ts";
 import { everyPolicy } from "../decoding/policies/every-policy.ts";
 import { ToyDraftEngine, ToyMath } from "./toy-engines.ts";
 import { TOY } from "./toy-model.ts";
@@ -37,11 +40,14 @@ export interface ToyMeshOptions {
   readonly pace?: CostTable;
   /** Between each stage and the others. */
   readonly link?: LinkModel;
+  /** Whether sessions can be watched. */
+  readonly watched?: boolean;
 }
 
 /** All actors of a pipeline with the toy model, in a simulated world. */
 export class ToyMesh {
   readonly client: SessionClient;
+  readonly live: LiveFeed;
   readonly drafter: ToyDraftEngine;
   readonly engines: LocalStageEngine<never>[] = [];
   readonly #world: World;
@@ -82,7 +88,9 @@ export class ToyMesh {
       stages: options.stageCount,
       numerics: "fast",
     };
-    this.client = new SessionClient({ mesh: MESH, transport, clock: world.clock });
+    const { clock } = world;
+    this.live = new LiveFeed({ mesh: MESH, transport, clock, textOf: (token) => `${token} ` });
+    this.client = new SessionClient({ mesh: MESH, transport, clock, live: this.live });
     this.client.status = () => ({ ready: true, ...pipeline });
   }
 
@@ -103,10 +111,24 @@ export class ToyMesh {
     const engine = new LocalStageEngine(new ToyMath(spec), 1e9);
     this.engines[index] = engine as never;
     const stage = { mesh: MESH, epoch: EPOCH, spec, hidden: 1, engine, dtype: "f32" } as const;
-    const actor = stageActor({ ...stage, ...(pace && { pace: new Pace(pace, clock) }) });
-    const transport = this.#world.mesh.connect(actor.name);
+    const transport = this.#world.mesh.connect(`stage-${index}`);
+    const onWork = this.#reportsOf(index, transport);
+    const actor = stageActor({
+      ...stage,
+      ...(pace && { pace: new Pace(pace, clock) }),
+      ...(onWork && { onWork }),
+    });
     const inbound = index === 0 ? { inbound: stageSubject(MESH, EPOCH, 0, ANY) } : {};
     await this.#spawn(actor, link && shapeLink(transport, { link, clock, ...inbound }));
+  }
+
+  #reportsOf(stage: number, transport: Transport) {
+    const { watched, pace: costs = TOY_COSTS } = this.#options;
+    if (watched !== true) return undefined;
+    const { clock } = this.#world;
+    const work = { transport, timeOriginMs: 0, always: false };
+    const reports = new StageReports({ mesh: MESH, epoch: EPOCH, stage, transport, clock, costs, work });
+    return (done: StageWork, isWatched: boolean) => reports.worked(done, isWatched);
   }
 
   async killStage(index: number): Promise<void> {
