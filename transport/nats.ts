@@ -56,7 +56,7 @@ const CLOSE_WAIT_MS = 2_000;
  * Connects to a NATS server, and again whenever the connection breaks, for ever. Rejects with ConnectError
  * when the server refuses the credentials, or can't be reached and `waitOnFirstConnect` is false.
  */
-export async function connectNats(options: NatsOptions): Promise<Transport> {
+export async function connectNats(options: NatsOptions): Promise<NatsTransport> {
   const { url, name, token, user, pass } = options;
   try {
     const connection = await connect({
@@ -78,7 +78,7 @@ export async function connectNats(options: NatsOptions): Promise<Transport> {
   }
 }
 
-class NatsTransport implements Transport {
+export class NatsTransport implements Transport {
   readonly #connection: NatsConnection;
   readonly #log: TransportLog | undefined;
   readonly #listeners = new Set<(status: ConnectionStatus) => void>();
@@ -91,6 +91,11 @@ class NatsTransport implements Transport {
     this.#connection = connection;
     this.#log = log;
     void this.#watch();
+  }
+
+  /** For the other parts of `transport/`: the key-value and object stores. */
+  get connection(): NatsConnection {
+    return this.#connection;
   }
 
   get status(): ConnectionStatus {
