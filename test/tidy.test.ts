@@ -97,6 +97,8 @@ describe("imports", () => {
     const places: Record<string, (path: string) => boolean> = {
       "onnxruntime-node": (path) => path === "models/ort-session.ts",
       nats: (path) => path.startsWith("transport/"),
+      "@nats-io/kv": (path) => path.startsWith("transport/"),
+      "@nats-io/obj": (path) => path.startsWith("transport/"),
       hono: (path) => path.startsWith("http/"),
       commander: (path) => path.startsWith("cli/"),
       vega: (path) => path.startsWith("bench/plots/"),

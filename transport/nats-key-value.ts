@@ -49,3 +49,10 @@ class NatsKeyValue implements KeyValue {
     }
   }
 }
+
+/** Names of the buckets that the server has. */
+export async function listBuckets(transport: NatsTransport): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { bucket } of new Kvm(transport.connection).list()) names.push(bucket);
+  return names.toSorted();
+}

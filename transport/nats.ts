@@ -1,6 +1,7 @@
 import {
   ClosedConnectionError,
   connect,
+  credsAuthenticator,
   DrainingConnectionError,
   type Msg,
   type MsgHdrs,
@@ -42,6 +43,8 @@ export interface NatsOptions {
   readonly token?: string;
   readonly user?: string;
   readonly pass?: string;
+  /** Content of a NATS credentials file. */
+  readonly credentials?: Uint8Array;
   /** Default true: `connectNats` waits until a server is there. False: it rejects with ConnectError. */
   readonly waitOnFirstConnect?: boolean;
   readonly log?: TransportLog;
@@ -71,6 +74,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsTransport> 
       ...(token !== undefined && { token }),
       ...(user !== undefined && { user }),
       ...(pass !== undefined && { pass }),
+      ...(options.credentials !== undefined && { authenticator: credsAuthenticator(options.credentials) }),
     });
     return new NatsTransport(connection, options.log);
   } catch (error) {

@@ -122,7 +122,7 @@ export class HostAgent {
     this.#draining = true;
     this.#soon();
     const untilMs = clock.now() + deadlineMs;
-    while (this.#units.inUse && clock.now() < untilMs) {
+    while (this.#units.inUse && !this.#units.irreplaceable && clock.now() < untilMs) {
       await new Promise<void>((resolve) => void clock.setTimer(100, resolve));
     }
     if (this.#units.inUse)

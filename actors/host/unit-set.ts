@@ -76,6 +76,11 @@ export class UnitSet {
     return plan !== undefined && unitsOf(plan, this.#options.host).length > 0;
   }
 
+  /** True when nobody could take over what this host runs. */
+  get irreplaceable(): boolean {
+    return this.#placement?.short !== undefined;
+  }
+
   get records(): ActorRecord[] {
     return [...this.#entries.values()].map(({ unit, name, running, epoch }) => ({
       role: unit.role,

@@ -54,6 +54,8 @@ export class Coordinator {
   /** Until then nobody is declared dead: who leads newly, or was cut off, has not heard all hosts yet. */
   #trustFromMs = 0;
   #toldAtMs = Number.NEGATIVE_INFINITY;
+  /** Hosts that were there when the newest plan was made. */
+  #considered = new Set<string>();
   #betterSinceMs: number | undefined;
   #movedAtMs = Number.NEGATIVE_INFINITY;
   #absentSinceMs: number | undefined;
@@ -156,32 +158,33 @@ export class Coordinator {
   async #decide(): Promise<void> {
     const nowMs = this.#link.clock.now();
     if (nowMs < this.#trustFromMs && this.#placement.epoch > 0) return;
-    const { next, plan, short } = this.#placement;
+    const { next, plan } = this.#placement;
+    const usable = this.#usable(plan);
     if (next !== undefined && this.#usable(next.plan)) {
       if (this.#isPrepared(next)) return this.#raise(next.plan);
-      if (this.#usable(plan)) return;
+      if (usable) return;
     }
-    const usable = this.#usable(plan);
+    await this.#plan(usable);
+  }
+
+  async #plan(usable: boolean): Promise<void> {
+    const { next, short } = this.#placement;
     const hosts = this.#willing();
     const result = planMesh(this.#mesh, hosts);
+    const { next: _, short: __, ...kept } = this.#placement;
     if ("short" in result) {
-      if (usable && next === undefined) return;
-      const { next: _, ...rest } = this.#placement;
-      const reason = usable ? {} : { short: result.short };
-      if (next !== undefined || reason.short !== short) await this.#write({ ...rest, ...reason });
+      const told: PlacementRecord = usable ? kept : { ...kept, short: result.short };
+      if (next !== undefined || told.short !== short) await this.#write(told);
       return;
     }
     if (usable && !this.#isBetter(result, hosts)) {
-      if (short !== undefined) {
-        const { short: _, ...rest } = this.#placement;
-        await this.#write(rest);
-      }
+      if (short !== undefined || next !== undefined) await this.#write(kept);
       return;
     }
     if (next !== undefined && this.#usable(next.plan) && samePlan(next.plan, result.plan)) return;
     const id = `${this.#placement.epoch + 1}-${this.#placement.version + 1}`;
-    const { short: _, ...rest } = this.#placement;
-    await this.#write({ ...rest, next: { id, plan: result.plan } });
+    await this.#write({ ...kept, next: { id, plan: result.plan } });
+    this.#considered = new Set(hosts.map(({ name }) => name));
   }
 
   /** Every host of it lives, wants to be used, and has not failed at it. */
@@ -220,9 +223,6 @@ export class Coordinator {
     return joined || lasting;
   }
 
-  /** Hosts that were there when the present plan was made. */
-  #considered = new Set<string>();
-
   async #raise(plan: Plan): Promise<void> {
     const measured: Plan = {
       ...plan,
@@ -233,7 +233,6 @@ export class Coordinator {
     };
     const { version, epoch } = this.#placement;
     await this.#write({ version, epoch: epoch + 1, plan: measured });
-    this.#considered = new Set(this.#willing().map(({ name }) => name));
     this.#betterSinceMs = undefined;
     this.#movedAtMs = this.#link.clock.now();
     const layers = plan.stages.map(

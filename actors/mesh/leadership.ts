@@ -30,6 +30,7 @@ export class Leadership {
     this.#link = link;
     this.#who = who;
     this.#onChange = onChange;
+    void this.#step();
     this.#stopRepeating = [
       repeat(link.clock, RENEW_EVERY_MS / 2, () => this.#step()),
       repeat(link.clock, RENEW_EVERY_MS / 4, () => this.#expire()),

@@ -3,7 +3,7 @@ import { type PlanSlot, planLayers } from "./plan-layers.ts";
 import type { HostRecord, LayerPin, MeshRecord, ModelRecord, Plan } from "./records.ts";
 
 /** Segments as the default policy mostly sends them. */
-export const USUAL_SEGMENT_NODES = 4;
+const USUAL_SEGMENT_NODES = 4;
 /** Weights grow a little when they are compiled for the runtime. */
 const COMPILED_GROWTH = 1.25;
 /** Of a stage's process, beside weights. */

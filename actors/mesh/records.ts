@@ -116,6 +116,8 @@ export const modelSchema = v.object({
   hidden: count,
   /** Work of the final norm and LM head, in layers. */
   headLayers: v.number(),
+  /** The LM head is the embedding table. */
+  tied: v.boolean(),
   /** Weights, bytes. */
   layerBytes: count,
   embeddingBytes: count,
