@@ -46,7 +46,7 @@ export async function startMesh(...args: string[]): Promise<RunningMesh> {
   const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
   const url = `http://127.0.0.1:${port}`;
   const deadline = performance.now() + START_MS_MAX;
-  while (!(await isServing(url)) && !/waits for hosts[^]*Press Ctrl-C/.test(output)) {
+  while (!(await isServing(url)) && !/waits for hosts.*Press Ctrl-C/s.test(output)) {
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill("SIGKILL");
       await collected;

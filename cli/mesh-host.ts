@@ -51,13 +51,14 @@ const RTT_GAIN = 0.3;
 /** This machine as a host of the mesh, with its actors in child processes. It has not joined yet. */
 export function createMeshHost(options: MeshHostOptions): { agent: HostAgent; stop(): Promise<void> } {
   const { transport, store, mesh, memoryBytes, slots, threads, labels, control, device, log } = options;
+  let rttMs = 0;
+  let layerMs = options.layerMs;
   const launcher = new ProcessLauncher({
     ...options,
+    layerCosts: () => layerMs,
     host: options.name,
     kvBudgetBytes: Math.floor((memoryBytes * KV_MEMORY_SHARE) / Math.max(1, slots)),
   });
-  let rttMs = 0;
-  let layerMs = options.layerMs;
   const facts = () => ({
     pid: process.pid,
     version,

@@ -9,6 +9,7 @@ import type { Log } from "../actors/runtime/log.ts";
 import { compileStages } from "../models/compile.ts";
 import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
 import { type GgufFile, openGguf } from "../models/gguf/gguf-file.ts";
+import type { CostTable } from "../models/stage-engine.ts";
 import { DRAFT_PIECES, HEADER, piecesOfStage } from "../models/weight-parts.ts";
 import type { LinkModel } from "../transport/link-model.ts";
 import { type DeviceModel, scaledCosts } from "./device-model.ts";
@@ -35,6 +36,8 @@ export interface LauncherOptions {
   readonly threads: number;
   /** Memory for keys and values of each stage, bytes. */
   readonly kvBudgetBytes: number;
+  /** Of one layer, if it was measured: stages are then ready sooner, and find out the rest as they run. */
+  readonly layerCosts: () => CostTable | undefined;
   readonly device?: DeviceModel;
   readonly link?: LinkModel;
   readonly reportWork: boolean;
@@ -107,6 +110,13 @@ export class ProcessLauncher implements UnitLauncher {
   }
 }
 
+/** As far as they follow from those of one layer. */
+function foreseenCosts(unit: UnitSpec, { layerCosts, mesh }: LauncherOptions): CostTable | undefined {
+  const table = layerCosts();
+  if (unit.role !== "stage" || table === undefined) return undefined;
+  return scaledCosts({ name: "a layer", costs: table, layers: 1 }, unit, mesh.model.headLayers);
+}
+
 function layersOf(unit: Extract<UnitSpec, { role: "stage" }>, { model }: MeshRecord) {
   const { firstLayer, endLayer, layerCount } = unit;
   const taps = model.taps.filter((tap) => tap > firstLayer && tap <= endLayer);
@@ -125,15 +135,18 @@ async function startUnit(start: UnitStart): Promise<RunningUnit> {
   const supervisor = new Supervisor({ clock: systemClock, onEvent });
   let place: UnitPlace | undefined;
   let child: ChildProcess | undefined;
+  let costs = foreseenCosts(start.unit, start);
   const launch = async (abort: AbortSignal) => {
     const placedAtStart = place;
-    const options = { name, command, log, clock: systemClock, spec: roleOf(start, placedAtStart) };
+    const options = { name, command, log, clock: systemClock, spec: roleOf(start, placedAtStart, costs) };
     child = await ChildProcess.start({ ...options, signal: AbortSignal.any([abort, signal]) });
     if (place !== placedAtStart && place !== undefined) child.tell(rolePlace(place));
     return child;
   };
   try {
     const payload = (await supervisor.start({ name, start: launch })) as Partial<StagePayload> | null;
+    // A restart need not measure again.
+    costs = payload?.costs ?? costs;
     return {
       get pid() {
         return supervisor.missing === undefined ? child?.pid : undefined;
@@ -159,7 +172,7 @@ const rolePlace = ({ epoch, index, plan }: UnitPlace): RolePlace => ({
   stageCount: plan.stages.length,
 });
 
-function roleOf(start: UnitStart, place: UnitPlace | undefined): RoleSpec {
+function roleOf(start: UnitStart, place: UnitPlace | undefined, costs: CostTable | undefined): RoleSpec {
   const { nats, host, mesh, source, compiled, unit, threads, kvBudgetBytes, device, link, reportWork } =
     start;
   const member = { nats, mesh: mesh.mesh, host, modelPath: source.path };
@@ -168,7 +181,8 @@ function roleOf(start: UnitStart, place: UnitPlace | undefined): RoleSpec {
     const layers = layersOf(unit, mesh);
     const pace = device === undefined ? {} : { pace: scaledCosts(device, unit, mesh.model.headLayers) };
     const measured = { ...pace, ...(link && { link }), reportWork };
-    const loaded = { layers, folder: compiled.folder, threads, kvBudgetBytes };
+    const known = costs === undefined ? {} : { costs };
+    const loaded = { ...known, layers, folder: compiled.folder, threads, kvBudgetBytes };
     return { role: "stage", ...member, ...loaded, ...measured, ...placed };
   }
   if (compiled.role === "drafter") {

@@ -43,6 +43,8 @@ export interface StageRole extends MeshMember {
   readonly threads: number;
   /** Memory for keys and values of all sessions, bytes. */
   readonly kvBudgetBytes: number;
+  /** What its segments cost, where that is known already; absent: it measures itself before it is ready. */
+  readonly costs?: CostTable;
   /** Milliseconds by segment size of a slower device to act like, for measurements. */
   readonly pace?: CostTable;
   /** Between the stage and the others, for measurements. */

@@ -30,11 +30,8 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
   const engine = await startStageEngine({ dir: folder, threads, kvBudgetBytes });
   engine.ended.then((error) => error && context.fail(error), context.fail);
   const isLast = layers.endLayer === layers.layerCount;
-  const measured = await measureCosts(engine, {
-    sizes: COST_SIZES,
-    ...(layers.firstLayer > 0 && { hidden }),
-    drawsTokens: isLast,
-  });
+  const measure = { sizes: COST_SIZES, ...(layers.firstLayer > 0 && { hidden }), drawsTokens: isLast };
+  const measured = role.costs ?? (await measureCosts(engine, measure));
   const transport = await joinMesh(role, `layers-${layers.firstLayer}-${layers.endLayer}`, context.log);
   const textOf = isLast ? { textOf: await loadTextOf(role.modelPath) } : {};
   const pace = role.pace === undefined ? undefined : new Pace(role.pace, clock);
