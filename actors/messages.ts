@@ -55,6 +55,8 @@ export const openSchema = v.object({
   policy: v.optional(v.string()),
   /** Tokens of the answer that the gateway has, when it opens a session again whose tree manager is gone. */
   accepted: v.optional(ids, []),
+  /** Newest placement that the gateway knows: a tree host of an older one does not answer. */
+  epoch: v.optional(count, 0),
   /** How often the session was opened before. */
   attempt: v.optional(v.pipe(count, v.maxValue(ATTEMPTS_MAX)), 0),
 });

@@ -33,7 +33,7 @@ export interface SessionClientOptions {
   readonly clock: Clock;
 }
 
-const OPEN_TIMEOUT_MS = 5000;
+const OPEN_TIMEOUT_MS = 3000;
 /** Silence after which the journal is asked for: it shows lost commits and a lost tree manager alike. */
 const QUIET_MS = 2000;
 const JOURNAL_TIMEOUT_MS = 2000;
@@ -80,7 +80,10 @@ export class SessionClient implements SessionPort {
   async open(request: SessionRequest): Promise<Session> {
     const { reason, ready } = this.status();
     if (!ready) throw new SessionError("not_ready", reason ?? "the pipeline is not ready yet");
-    const session = new ClientSession(randomUUID().slice(0, 13), request, this.#options);
+    const session = new ClientSession(randomUUID().slice(0, 13), request, {
+      ...this.#options,
+      epoch: () => this.#pipeline?.message.epoch ?? 0,
+    });
     await session.open();
     return session;
   }
@@ -96,6 +99,11 @@ const NO_PIPELINE: PipelineStatus = {
   numerics: "",
 };
 
+interface ClientSessionOptions extends SessionClientOptions {
+  /** Of the newest placement that was heard of. */
+  readonly epoch: () => number;
+}
+
 /** The request may yet be answered by somebody, later. */
 const isAway = (error: unknown): boolean =>
   error instanceof NoRespondersError ||
@@ -105,7 +113,7 @@ const isAway = (error: unknown): boolean =>
 class ClientSession implements Session {
   readonly id: string;
   readonly ended: Promise<SessionEnd>;
-  readonly #options: SessionClientOptions;
+  readonly #options: ClientSessionOptions;
   readonly #request: SessionRequest;
   readonly #promptLength: number;
   readonly #accepted: number[] = [];
@@ -126,7 +134,7 @@ class ClientSession implements Session {
   #fetching = false;
   #endHeard: EndMessage | undefined;
 
-  constructor(id: string, request: SessionRequest, options: SessionClientOptions) {
+  constructor(id: string, request: SessionRequest, options: ClientSessionOptions) {
     this.id = id;
     this.#request = request;
     this.#options = options;
@@ -179,6 +187,7 @@ class ClientSession implements Session {
       maxTokens,
       policy,
       accepted: [...this.#accepted],
+      epoch: this.#options.epoch(),
       attempt: this.#attempt,
     };
     const options = { timeoutMs: OPEN_TIMEOUT_MS };
@@ -296,13 +305,14 @@ class ClientSession implements Session {
   /** The tree manager is gone with its process: another one goes on from the tokens that are here. */
   async #reopen(): Promise<void> {
     const { clock } = this.#options;
-    this.#lostSinceMs ??= clock.now();
+    const sinceMs = this.#lostSinceMs ?? clock.now();
+    this.#lostSinceMs = sinceMs;
     this.#attempt++;
     try {
       await this.#ask();
       this.#unanswered = 0;
     } catch (error) {
-      if (clock.now() - this.#lostSinceMs < REOPEN_PATIENCE_MS && this.#attempt < ATTEMPTS_MAX) return;
+      if (clock.now() - sinceMs < REOPEN_PATIENCE_MS && this.#attempt < ATTEMPTS_MAX) return;
       const message = `the session's tree manager is gone, and no other took over: ${String(error)}`;
       this.#finish({ reason: "error", message, stats: this.#ownStats() });
     }

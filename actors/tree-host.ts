@@ -23,6 +23,8 @@ import { treeManagerActor } from "./tree-manager.ts";
 
 export interface TreeHostOptions {
   readonly mesh: string;
+  /** The machine it runs on; it serves while a placement names that. Absent: it always serves. */
+  readonly host?: string;
   /** This and the next two, `costs` and `sharesCores`: to begin with; `event.placement` brings newer ones. */
   readonly epoch: Epoch;
   /** 0 while nothing is placed yet. */
@@ -76,6 +78,7 @@ class TreeHost implements Actor {
   readonly #context: ActorContext;
   readonly #sessions = new Map<string, TreeSession>();
   #place: TreePlace;
+  #serves = true;
   #tables: SegmentCosts[];
   #costs: PipelineCosts;
 
@@ -85,7 +88,8 @@ class TreeHost implements Actor {
     this.#place = options;
     this.#tables = [...options.costs];
     this.#costs = new PipelineCosts(this.#tables);
-    context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal", queue: "tree-host" });
+    // Not as a queue: a tree host that is gone, and the server does not know yet, would get its share.
+    context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "placement"), { lane: "normal" });
   }
@@ -100,7 +104,8 @@ class TreeHost implements Actor {
     }
     const sid = parseSession(message.subject)?.sid;
     if (sid === undefined) return;
-    message.respond(encodeJson(await this.#open(sid, message)));
+    const reply = await this.#open(sid, message);
+    if (reply !== undefined) message.respond(encodeJson(reply));
   }
 
   async stop(): Promise<void> {
@@ -117,6 +122,8 @@ class TreeHost implements Actor {
   #follow(message: Message): void {
     const { epoch, plan } = parseJson(placementSchema, message);
     if (epoch <= this.#place.epoch || plan === undefined) return;
+    const { host } = this.#options;
+    this.#serves = host === undefined || plan.tree === host;
     this.#place = treePlace(epoch as Epoch, plan);
     this.#tables = [...this.#place.costs];
     this.#costs = new PipelineCosts(this.#tables);
@@ -131,14 +138,16 @@ class TreeHost implements Actor {
     }
   }
 
-  async #open(sid: string, message: Message): Promise<OpenReply> {
+  /** Undefined when another tree host has to answer. */
+  async #open(sid: string, message: Message): Promise<OpenReply | undefined> {
+    if (!this.#serves) return undefined;
     if (this.#sessions.size >= SESSIONS_MAX) {
       return refuse("busy", `all ${SESSIONS_MAX} sessions are in use; try again in a moment`);
     }
-    if (this.#place.stageCount === 0)
-      return refuse("busy", "the model is being placed; try again in a moment");
+    if (this.#place.stageCount === 0) return undefined;
     try {
       const request = parseJson(openSchema, message);
+      if (request.epoch > this.#place.epoch) return undefined;
       const known = this.#sessions.get(sid);
       if (known !== undefined && known.attempt >= request.attempt) {
         return refuse("invalid", `session ${sid} exists already`);

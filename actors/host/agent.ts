@@ -40,6 +40,7 @@ export class HostNameError extends Error {
 
 /** A host on which an actor failed is not asked to run anything for this long. */
 const FAILED_MS = 30_000;
+const RETRY_MS = 200;
 /** How long a leaving host waits for others to take over. */
 const DRAIN_MS = 60_000;
 
@@ -55,6 +56,8 @@ export class HostAgent {
   readonly #units: UnitSet;
   readonly #failed = new Map<string, number>();
   #instance: string = randomUUID();
+  /** Under which it lost its lease: that record may be replaced at once, since nothing of it runs any more. */
+  #formerInstance: string | undefined;
   #revision: number | undefined;
   #leaseUntilMs = 0;
   #draining = false;
@@ -113,7 +116,10 @@ export class HostAgent {
       { host: name, instance: this.#instance },
       this.#options.mesh,
     );
-    await this.#readPlacement();
+    // If it can't be read now: the leading coordinator tells it each second.
+    await this.#readPlacement().catch((error: unknown) =>
+      this.#link.log.write("debug", "the placement can't be read", { error }),
+    );
   }
 
   /** Leaves politely: others take over first, as far as there are others. */
@@ -181,13 +187,25 @@ export class HostAgent {
       } catch (error) {
         if (!(error instanceof RevisionConflictError)) throw error;
         const entry = await store.get(key);
-        if (seen !== undefined && entry !== undefined && entry.revision !== seen) {
+        if (
+          seen !== undefined &&
+          entry !== undefined &&
+          entry.revision !== seen &&
+          !this.#isOwn(entry.value)
+        ) {
           throw this.#nameTaken(entry.value);
         }
         seen = entry?.revision;
+        if (entry !== undefined && this.#isOwn(entry.value)) continue;
         if (seen !== undefined) await new Promise<void>((resolve) => void clock.setTimer(DEAD_MS, resolve));
       }
     }
+  }
+
+  /** Of this process, under its present or its former lease. */
+  #isOwn(value: Uint8Array): boolean {
+    const { instance } = parseJson(hostSchema, { subject: "host", body: value });
+    return instance === this.#formerInstance || instance === this.#instance;
   }
 
   #nameTaken(value: Uint8Array): HostNameError {
@@ -232,7 +250,11 @@ export class HostAgent {
       }
     } catch (error) {
       if (error instanceof RevisionConflictError) await this.#reconcile(revision);
-      else log.write("debug", "the lease can't be renewed", { error });
+      else {
+        log.write("debug", "the lease can't be renewed", { error });
+        // Sooner than the next turn: there is time for several tries before the lease is over.
+        clock.setTimer(RETRY_MS, () => this.#soon());
+      }
     }
   }
 
@@ -263,11 +285,12 @@ export class HostAgent {
     this.#revision = undefined;
     this.#version = 0;
     this.#units.kill();
+    this.#formerInstance = this.#instance;
     this.#instance = randomUUID();
     const rejoin = async () => {
       if (this.#stopRepeating.length === 0) return;
       try {
-        await this.#enrol();
+        if (this.#revision === undefined) await this.#enrol();
         await this.#readPlacement();
       } catch (error) {
         log.write("warn", "can't join again yet", { host: this.#options.name, error });

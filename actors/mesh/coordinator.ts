@@ -1,5 +1,6 @@
 import { POLICIES } from "../../decoding/policies/registry.ts";
 import { RevisionConflictError } from "../../transport/errors.ts";
+import type { KeyEntry } from "../../transport/key-value.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import type { Message, Subscription } from "../../transport/transport.ts";
 import { encodeJson, MessageError, type PipelineMessage, parseJson } from "../messages.ts";
@@ -10,6 +11,7 @@ import {
   DEAD_MS,
   type HostRecord,
   hostEventSchema,
+  hostSchema,
   KEYS,
   type MeshRecord,
   NO_PLACEMENT,
@@ -132,22 +134,42 @@ export class Coordinator {
     this.#revision = entry.revision;
   }
 
-  /** Removes the records of hosts that are silent. One that comes back finds its lease gone. */
+  /**
+   * Removes the records of hosts that are silent, if they have not renewed them either. One that comes back
+   * finds its lease gone.
+   */
   async #bury(): Promise<void> {
+    for (const name of this.#placed()) {
+      if (!this.#hosts.has(name) && !this.#buried.has(name)) await this.#lookUp(name);
+    }
     const nowMs = this.#link.clock.now();
     if (nowMs < this.#trustFromMs) return;
-    for (const [name, { heardAtMs }] of this.#hosts) {
-      if (nowMs - heardAtMs < DEAD_MS) continue;
-      this.#link.log.write("warn", "a host is gone", { host: name, silentMs: Math.round(nowMs - heardAtMs) });
-      this.#hosts.delete(name);
-    }
-    for (const name of this.#placed()) {
-      if (this.#hosts.has(name) || this.#buried.has(name)) continue;
-      const entry = await this.#link.store.get(KEYS.host(name));
+    for (const [name, known] of this.#hosts) {
+      if (nowMs - known.heardAtMs < DEAD_MS) continue;
+      const { store, log } = this.#link;
+      const entry = await store.get(KEYS.host(name));
+      if (entry !== undefined && entry.revision !== known.revision) {
+        this.#learn(name, entry);
+        continue;
+      }
       // A renewal between these two calls wins: then the host lives, and will be heard.
-      if (entry !== undefined) await this.#link.store.remove(KEYS.host(name), entry.revision);
+      if (entry !== undefined) await store.remove(KEYS.host(name), entry.revision);
+      log.write("warn", "a host is gone", { host: name, silentMs: Math.round(nowMs - known.heardAtMs) });
+      this.#hosts.delete(name);
       this.#buried.add(name);
     }
+  }
+
+  /** A placed host that this coordinator has not heard: from now on it has the time of a lease. */
+  async #lookUp(name: string): Promise<void> {
+    const entry = await this.#link.store.get(KEYS.host(name));
+    if (entry === undefined) this.#buried.add(name);
+    else if (!this.#hosts.has(name)) this.#learn(name, entry);
+  }
+
+  #learn(name: string, { value, revision }: KeyEntry): void {
+    const record = parseJson(hostSchema, { subject: KEYS.host(name), body: value });
+    this.#hosts.set(name, { record, revision, heardAtMs: this.#link.clock.now() });
   }
 
   #placed(): Set<string> {

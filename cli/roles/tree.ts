@@ -25,6 +25,7 @@ export const startTree: RoleStart<TreeRole> = async (role, context) => {
   const actor = await spawn(
     treeHostActor({
       mesh,
+      host: role.host,
       ...placed,
       chunkNodes: Math.max(1, chunkNodes),
       contextLength: config.contextLength,

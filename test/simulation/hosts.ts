@@ -143,8 +143,14 @@ export class SimMesh {
       launcher: new SimLauncher(this, host, clock),
       facts: () => ({ ...all, memoryBytes: 2 ** 40, labels: {}, rttMs: 0.1, ...facts }),
     });
-    await host.agent.join();
-    return host;
+    for (;;) {
+      try {
+        await host.agent.join();
+        return host;
+      } catch {
+        // The store did not answer: a person would try again, too.
+      }
+    }
   }
 }
 
@@ -297,6 +303,7 @@ export class SimUnit implements RunningUnit {
       const nowhere = { epoch: epoch(0), stageCount: 0, hasDrafter: false, costs: [[{ nodes: 1, ms: 1 }]] };
       return treeHostActor({
         mesh: MESH,
+        host: this.#host.name,
         ...(place === undefined ? nowhere : treePlace(epoch(place.epoch), place.plan)),
         chunkNodes: 8,
         contextLength: 256,

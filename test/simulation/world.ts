@@ -71,7 +71,12 @@ export class World {
       await settle();
       if (done()) return true;
       const next = this.#takeEarliest();
-      if (next === undefined || next.at > untilMs) return false;
+      if (next === undefined) return false;
+      if (next.at > untilMs) {
+        // For the next call to play.
+        this.#events.push(next);
+        return false;
+      }
       this.#now = next.at;
       next.run();
     }
