@@ -20,7 +20,7 @@ import type { World } from "./world.ts";
 export const MESH = "toy";
 const STORE_TIMEOUT_MS = 1000;
 
-export const TOY_RECORD: MeshRecord = {
+const TOY_RECORD: MeshRecord = {
   mesh: MESH,
   protocol: PROTOCOL,
   version: "toy",
