@@ -67,6 +67,8 @@ const LINGER_MS = 5000;
 const SHORT_MS = 10_000;
 /** Actors that start at about the same time cause one replay. */
 const STARTED_MS = 20;
+/** After the server was away, others may need a moment longer to come back to it. */
+const RECONNECTED_MS = 500;
 /** Generations that an attempt may use up before they would meet those of the next one. */
 const GENERATIONS_PER_ATTEMPT = 2 ** 20;
 /** Replays without one commit between them, after which the session fails with an error. */
@@ -89,6 +91,7 @@ class TreeManager implements Actor {
   #pipeline: TreePipeline;
   #policy: Policy;
   #inbox: Subscription;
+  readonly #connection: Subscription;
   #short: Subscription | undefined;
   #started: Subscription | undefined;
   #stall: Subscription | undefined;
@@ -123,6 +126,15 @@ class TreeManager implements Actor {
     context.listen(eventSubject(mesh, "up"), { lane: "normal" });
     context.listen(eventSubject(mesh, "placement"), { lane: "normal" });
     context.after(0, () => this.#apply(this.#flow.start()));
+    this.#connection = context.transport.onStatus((status) => {
+      if (status === "connected" && this.#ended === undefined) {
+        this.#replaySoon(RECONNECTED_MS, "the server was away");
+      }
+    });
+  }
+
+  stop(): void {
+    this.#connection.unsubscribe();
   }
 
   receive(message: Message): void {
@@ -166,12 +178,15 @@ class TreeManager implements Actor {
   /** A stage or the drafter has started anew: what it held of this session is gone. */
   #restarted(message: Message): void {
     const { name, epoch } = parseJson(actorUpSchema, message);
-    if (epoch !== this.#pipeline.epoch || this.#started !== undefined) return;
-    this.#started = this.#context.after(STARTED_MS, () => {
+    if (epoch === this.#pipeline.epoch) this.#replaySoon(STARTED_MS, `${name} started`);
+  }
+
+  #replaySoon(ms: number, why: string): void {
+    this.#started ??= this.#context.after(ms, () => {
       this.#started = undefined;
       // No fault of the pipeline's, so it does not count as fruitless.
       this.#fruitlessReplays--;
-      this.#replay(`${name} started`);
+      this.#replay(why);
     });
   }
 

@@ -34,7 +34,7 @@ const STOP_GRACE_MS = 5_000;
 const TAIL_LINES = 20;
 const PING_EVERY_MS = 1000;
 /** A child that leaves so many pings in a row unanswered is stopped or stuck, and is killed. */
-const PINGS_UNANSWERED_MAX = 3;
+const PINGS_UNANSWERED_MAX = 5;
 
 /** One child process that runs an actor of its own: starting → ready → stopping → exited. */
 export class ChildProcess implements SupervisedProcess {

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
-import { type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
+import { killProcess, type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
 
 const QUESTION = "What is a pipeline?";
 const MAX_TOKENS = 120;
@@ -85,7 +85,7 @@ try {
   for (const role of ["stage", "drafter", "tree"]) {
     const kill = async () => {
       const pid = await pidOf(role);
-      return () => void process.kill(pid, "SIGKILL");
+      return () => void killProcess(pid);
     };
     show(role, await repeat(timesEach, expected, kill));
   }
@@ -95,7 +95,7 @@ try {
         .stdout.toString()
         .trim() === "nats-server";
     const pid = (await descendants(mesh.pid)).find(isServer) ?? 0;
-    return () => void process.kill(pid, "SIGKILL");
+    return () => void killProcess(pid);
   };
   show("nats-server", await repeat(timesLong, expected, killServer));
   const killHost = async () => {

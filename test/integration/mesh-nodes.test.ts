@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { drain } from "../../cli/top.ts";
-import { type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
+import { killProcess, type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
 
 const MINUTES = 60_000;
 const QUESTION = "What is a pipeline?";
@@ -98,11 +98,16 @@ describe("a mesh of several hosts", () => {
     async (role) => {
       await until(
         mesh,
-        ({ actors, short }) => short === undefined && actors.every((actor) => actor.state === "active"),
+        ({ actors, short }) => short === undefined && actors.every(({ state }) => state === "active"),
       );
-      const { actors } = await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
+      const { actors } = await until(
+        mesh,
+        (snapshot) =>
+          stageHosts(snapshot).length === 2 &&
+          snapshot.actors.some((actor) => actor.role === role && actor.pid > 0),
+      );
       const victim = actors.find((actor) => actor.role === role);
-      await undisturbed(() => void process.kill(victim?.pid ?? 0, "SIGKILL"));
+      await undisturbed(() => void killProcess(victim?.pid));
     },
     2 * MINUTES,
   );
@@ -117,7 +122,7 @@ describe("a mesh of several hosts", () => {
             .stdout.toString()
             .trim() === "nats-server",
       );
-      await undisturbed(() => void process.kill(server ?? 0, "SIGKILL"));
+      await undisturbed(() => void killProcess(server));
     },
     2 * MINUTES,
   );

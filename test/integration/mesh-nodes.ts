@@ -116,3 +116,9 @@ export async function until(
 /** Hosts that run stages in the placement in force. */
 export const stageHosts = ({ actors, epoch }: MeshSnapshot): string[] =>
   actors.filter((actor) => actor.role === "stage" && actor.epoch === epoch).map(({ host }) => host);
+
+/** Ends a process at once; refuses 0, which would be this one's whole group. */
+export function killProcess(pid: number | undefined): void {
+  if (pid === undefined || pid <= 0) throw new RangeError(`there is no process ${pid} to kill`);
+  process.kill(pid, "SIGKILL");
+}
