@@ -79,6 +79,11 @@ class Drafter implements Actor {
     this.#reapLater();
   }
 
+  /** The engine goes on to serve another epoch. */
+  async stop(): Promise<void> {
+    for (const sid of [...this.#sessions.keys()]) await this.#forget(sid);
+  }
+
   async receive(message: Message): Promise<void> {
     const address = addressOf(message.subject);
     try {

@@ -45,6 +45,9 @@ export const sessionSpecSchema = v.object({
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
+/** A session that had to be opened again more often than this has failed. */
+export const ATTEMPTS_MAX = 1000;
+
 /** `session.<sid>.open`, a request: the gateway asks for a tree manager. */
 export const openSchema = v.object({
   prompt: ids,
@@ -53,6 +56,12 @@ export const openSchema = v.object({
   maxTokens: v.pipe(count, v.minValue(1)),
   policy: v.optional(v.string()),
   reports: v.optional(v.boolean()),
+  /** Tokens of the answer that the gateway has, when it opens a session again whose tree manager is gone. */
+  accepted: v.optional(ids, []),
+  /** Newest placement that the gateway knows: a tree host of an older one does not answer. */
+  epoch: v.optional(count, 0),
+  /** How often the session was opened before. */
+  attempt: v.optional(v.pipe(count, v.maxValue(ATTEMPTS_MAX)), 0),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -93,6 +102,8 @@ const statsSchema = v.object({
 export const endSchema = v.object({
   reason: v.picklist(["stop", "length", "cancelled", "error"]),
   message: v.optional(v.string()),
+  /** Of the open message that this is the end of: an older tree manager of the session has no say. */
+  attempt: v.optional(count, 0),
   stats: statsSchema,
 });
 export type EndMessage = v.InferOutput<typeof endSchema>;
@@ -174,7 +185,7 @@ export const pipelineSchema = v.object({
 export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
 
 /** A table t(n), see decoding/costs.ts. */
-const costsSchema = v.pipe(
+export const costsSchema = v.pipe(
   v.array(v.object({ nodes: v.pipe(count, v.minValue(1)), ms: v.pipe(v.number(), v.gtValue(0)) })),
   v.minLength(1),
 );

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
+import { DisconnectedError, NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
 import { eventSubject, sessionSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
 import type { LiveFeed, WatchedSession } from "./live-feed.ts";
 import {
+  ATTEMPTS_MAX,
   type CommitMessage,
   commitSchema,
   type EndMessage,
@@ -35,16 +36,20 @@ export interface SessionClientOptions {
   readonly live?: LiveFeed;
 }
 
-const OPEN_TIMEOUT_MS = 5000;
+const OPEN_TIMEOUT_MS = 3000;
 /** Silence after which the journal is asked for: it shows lost commits and a lost tree manager alike. */
 const QUIET_MS = 2000;
 const JOURNAL_TIMEOUT_MS = 2000;
-/** Journal requests without an answer, after which the session is given up. */
-const UNANSWERED_MAX = 3;
+/** Journal requests without an answer, after which the session is opened again with another tree manager. */
+const UNANSWERED_MAX = 2;
+/** How long a new session waits for a tree host, and one that has lost its tree manager for another. */
+const OPEN_PATIENCE_MS = 10_000;
+const REOPEN_PATIENCE_MS = 60_000;
+const RETRY_MS = 250;
 /** How long a cancelled session waits for the mesh's own account of it. */
 const CANCEL_MS = 1000;
-/** The pipeline reports each second; after this long without a word it counts as down. */
-const STATUS_STALE_MS = 3500;
+/** The pipeline reports each second; after this long, more than another coordinator needs to follow, it counts as down. */
+const STATUS_STALE_MS = 8000;
 
 /** The gateway's way into the mesh: opens sessions and hears their commits, each token once and in order. */
 export class SessionClient implements SessionPort {
@@ -78,8 +83,11 @@ export class SessionClient implements SessionPort {
   async open(request: SessionRequest): Promise<Session> {
     const { reason, ready } = this.status();
     if (!ready) throw new SessionError("not_ready", reason ?? "the pipeline is not ready yet");
-    const session = new ClientSession(randomUUID().slice(0, 13), request, this.#options);
-    await session.open(request);
+    const session = new ClientSession(randomUUID().slice(0, 13), request, {
+      ...this.#options,
+      epoch: () => this.#pipeline?.message.epoch ?? 0,
+    });
+    await session.open();
     return session;
   }
 }
@@ -94,17 +102,31 @@ const NO_PIPELINE: PipelineStatus = {
   numerics: "",
 };
 
+interface ClientSessionOptions extends SessionClientOptions {
+  /** Of the newest placement that was heard of. */
+  readonly epoch: () => number;
+}
+
+/** The request may yet be answered by somebody, later. */
+const isAway = (error: unknown): boolean =>
+  error instanceof NoRespondersError ||
+  error instanceof RequestTimeoutError ||
+  error instanceof DisconnectedError;
+
 class ClientSession implements Session {
   readonly id: string;
   readonly ended: Promise<SessionEnd>;
-  readonly #options: SessionClientOptions;
+  readonly #options: ClientSessionOptions;
+  readonly #request: SessionRequest;
   readonly #promptLength: number;
+  readonly #accepted: number[] = [];
   readonly #queue: SessionCommit[] = [];
   readonly #subscriptions: Subscription[] = [];
   readonly #maxTokens: number;
   readonly #stopTokens: readonly number[];
-  #received = 0;
-  #lastToken: number | undefined;
+  #attempt = 0;
+  /** Since when there has been no tree manager. */
+  #lostSinceMs: number | undefined;
   #end: SessionEnd | undefined;
   /** No more commits are given out: the session has ended or was cancelled. */
   #closed = false;
@@ -116,8 +138,9 @@ class ClientSession implements Session {
   #endHeard: EndMessage | undefined;
   #watched: WatchedSession | undefined;
 
-  constructor(id: string, request: SessionRequest, options: SessionClientOptions) {
+  constructor(id: string, request: SessionRequest, options: ClientSessionOptions) {
     this.id = id;
+    this.#request = request;
     this.#options = options;
     this.#promptLength = request.prompt.length;
     this.#maxTokens = request.maxTokens;
@@ -131,37 +154,54 @@ class ClientSession implements Session {
     return this.#read();
   }
 
-  async open(request: SessionRequest): Promise<void> {
-    const { mesh, transport, live } = this.#options;
-    this.#watched = request.live === undefined ? undefined : live?.opening(this.id, request.live, request);
+  async open(): Promise<void> {
+    const { mesh, transport, clock, live } = this.#options;
+    const name = this.#request.live;
+    this.#watched = name === undefined ? undefined : live?.opening(this.id, name, this.#request);
     const hear = (what: "commit" | "end", handle: (message: Message) => void) =>
       this.#subscriptions.push(transport.subscribe(sessionSubject(mesh, this.id, what), handle));
     hear("commit", (message) => this.#committed(parseJson(commitSchema, message)));
     hear("end", (message) => this.#ending(parseJson(endSchema, message)));
-    const open: OpenMessage = {
-      prompt: [...request.prompt],
-      sampling: request.sampling,
-      stopTokens: [...request.stopTokens],
-      maxTokens: request.maxTokens,
-      policy: request.policy,
-      ...(this.#watched && { reports: true }),
-    };
-    try {
-      const options = { timeoutMs: OPEN_TIMEOUT_MS };
-      const reply = await transport.request(sessionSubject(mesh, this.id, "open"), encodeJson(open), options);
-      const { error } = parseJson(openReplySchema, reply);
-      if (error !== undefined) throw new SessionError(error.code, error.message);
-    } catch (error) {
-      this.#close();
-      this.#watched?.ended({ reason: "error", message: "the session was not opened" });
-      if (error instanceof SessionError) throw error;
-      const away = error instanceof NoRespondersError || error instanceof RequestTimeoutError;
-      throw new SessionError(
-        away ? "not_ready" : "failed",
-        `no tree manager took the session: ${String(error)}`,
-      );
+    const untilMs = clock.now() + OPEN_PATIENCE_MS;
+    for (;;) {
+      try {
+        await this.#ask();
+        this.#watch();
+        return;
+      } catch (error) {
+        if (isAway(error) && clock.now() < untilMs) {
+          await new Promise<void>((resolve) => void clock.setTimer(RETRY_MS, resolve));
+          this.#attempt++;
+          continue;
+        }
+        this.#close();
+        this.#watched?.ended({ reason: "error", message: "the session was not opened" });
+        if (error instanceof SessionError) throw error;
+        const why = `no tree manager took the session: ${String(error)}`;
+        throw new SessionError(isAway(error) ? "not_ready" : "failed", why);
+      }
     }
-    this.#watch();
+  }
+
+  /** Asks a tree host to take the session with the tokens that are here. */
+  async #ask(): Promise<void> {
+    const { mesh, transport } = this.#options;
+    const { prompt, sampling, stopTokens, maxTokens, policy } = this.#request;
+    const open: OpenMessage = {
+      prompt: [...prompt],
+      sampling,
+      stopTokens: [...stopTokens],
+      maxTokens,
+      policy,
+      ...(this.#watched && { reports: true }),
+      accepted: [...this.#accepted],
+      epoch: this.#options.epoch(),
+      attempt: this.#attempt,
+    };
+    const options = { timeoutMs: OPEN_TIMEOUT_MS };
+    const reply = await transport.request(sessionSubject(mesh, this.id, "open"), encodeJson(open), options);
+    const { error } = parseJson(openReplySchema, reply);
+    if (error !== undefined) throw new SessionError(error.code, error.message);
   }
 
   cancel(reason: string): void {
@@ -191,7 +231,7 @@ class ClientSession implements Session {
   #committed(commit: CommitMessage): void {
     if (this.#closed) return;
     this.#watched?.committed(commit);
-    const known = this.#promptLength + this.#received - commit.position;
+    const known = this.#promptLength + this.#accepted.length - commit.position;
     if (known < 0) {
       this.#fetchJournal();
       return;
@@ -202,8 +242,8 @@ class ClientSession implements Session {
 
   #take(tokens: readonly number[]): void {
     if (tokens.length === 0) return;
-    this.#received += tokens.length;
-    this.#lastToken = tokens.at(-1);
+    this.#accepted.push(...tokens);
+    this.#lostSinceMs = undefined;
     this.#queue.push({ tokens });
     this.#wake?.();
     if (this.#endHeard !== undefined) this.#ending(this.#endHeard);
@@ -211,20 +251,25 @@ class ClientSession implements Session {
 
   /** The end is only taken once all tokens that it counts are here. */
   #ending(end: EndMessage): void {
+    // A tree manager that was thought to be gone, and does not know yet.
+    if (end.attempt < this.#attempt) return;
     this.#endHeard = end;
     const isWhole = end.reason === "stop" || end.reason === "length";
-    if (isWhole && !this.#closed && end.stats.completionTokens > this.#received) {
+    if (isWhole && !this.#closed && end.stats.completionTokens > this.#accepted.length) {
       this.#fetchJournal();
       return;
     }
-    const { message, ...rest } = end;
+    const { message, attempt: _, ...rest } = end;
     this.#finish(message === undefined ? rest : { ...rest, message });
   }
 
   #watch(): void {
     if (this.#closed) return;
     this.#cancelTimer();
-    this.#cancelTimer = this.#options.clock.setTimer(QUIET_MS, () => this.#fetchJournal());
+    this.#cancelTimer = this.#options.clock.setTimer(
+      this.#lostSinceMs === undefined ? QUIET_MS : RETRY_MS,
+      () => this.#fetchJournal(),
+    );
   }
 
   #fetchJournal(): void {
@@ -235,9 +280,10 @@ class ClientSession implements Session {
       .request(sessionSubject(mesh, this.id, "journal"), new Uint8Array(0), { timeoutMs: JOURNAL_TIMEOUT_MS })
       .then((reply) => {
         this.#unanswered = 0;
+        this.#lostSinceMs = undefined;
         if (this.#closed) return;
         const { tokens, end } = parseJson(journalSchema, reply);
-        this.#take(tokens.slice(this.#received));
+        this.#take(tokens.slice(this.#accepted.length));
         if (end !== undefined) this.#ending(end);
       })
       .catch((error: unknown) => this.#noJournal(error))
@@ -247,15 +293,38 @@ class ClientSession implements Session {
       });
   }
 
-  #noJournal(error: unknown): void {
-    if (this.#closed) return;
+  async #noJournal(error: unknown): Promise<void> {
+    // Without a server there is nobody to ask; commits may come when it is back.
+    if (this.#closed || error instanceof DisconnectedError) return;
     this.#unanswered = error instanceof NoRespondersError ? UNANSWERED_MAX : this.#unanswered + 1;
     if (this.#unanswered < UNANSWERED_MAX) return;
+    const end = this.#ownEnd();
+    if (end === undefined) await this.#reopen();
+    else this.#finish(end);
+  }
+
+  /** The end that the tokens themselves show, if they do. */
+  #ownEnd(): SessionEnd | undefined {
+    const last = this.#accepted.at(-1);
     const stats = this.#ownStats();
-    if (this.#lastToken !== undefined && this.#stopTokens.includes(this.#lastToken)) {
-      this.#finish({ reason: "stop", stats });
-    } else if (this.#received >= this.#maxTokens) this.#finish({ reason: "length", stats });
-    else this.#finish({ reason: "error", message: "the session's tree manager is gone", stats });
+    if (last !== undefined && this.#stopTokens.includes(last)) return { reason: "stop", stats };
+    return this.#accepted.length >= this.#maxTokens ? { reason: "length", stats } : undefined;
+  }
+
+  /** The tree manager is gone with its process: another one goes on from the tokens that are here. */
+  async #reopen(): Promise<void> {
+    const { clock } = this.#options;
+    const sinceMs = this.#lostSinceMs ?? clock.now();
+    this.#lostSinceMs = sinceMs;
+    this.#attempt++;
+    try {
+      await this.#ask();
+      this.#unanswered = 0;
+    } catch (error) {
+      if (clock.now() - sinceMs < REOPEN_PATIENCE_MS && this.#attempt < ATTEMPTS_MAX) return;
+      const message = `the session's tree manager is gone, and no other took over: ${String(error)}`;
+      this.#finish({ reason: "error", message, stats: this.#ownStats() });
+    }
   }
 
   #finish(end: SessionEnd): void {
@@ -274,7 +343,7 @@ class ClientSession implements Session {
   }
 
   #ownStats() {
-    const known = { promptTokens: this.#promptLength, completionTokens: this.#received };
+    const known = { promptTokens: this.#promptLength, completionTokens: this.#accepted.length };
     return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
   }
 }

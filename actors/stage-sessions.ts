@@ -43,6 +43,10 @@ export class StageSessions {
     return this.#sessions.size;
   }
 
+  get all(): string[] {
+    return [...this.#sessions.keys()];
+  }
+
   get(sid: string): StageSession | undefined {
     return this.#sessions.get(sid);
   }

@@ -102,6 +102,11 @@ class Stage implements Actor {
     }
   }
 
+  /** The engine goes on to serve another epoch. */
+  async stop(): Promise<void> {
+    for (const sid of this.#sessions.all) await this.#forget(sid);
+  }
+
   /** What can't be read is somebody else's mistake: it is dropped, and told. */
   #guard<T>(subject: string, read: () => T): T | undefined {
     try {

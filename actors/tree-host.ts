@@ -5,6 +5,7 @@ import { PolicyError } from "../decoding/policies/registry.ts";
 import { ANY, eventSubject, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   type EndMessage,
   encodeJson,
@@ -22,7 +23,11 @@ import { treeManagerActor } from "./tree-manager.ts";
 
 export interface TreeHostOptions {
   readonly mesh: string;
+  /** The machine it runs on; it serves while a placement names that. Absent: it always serves. */
+  readonly host?: string;
+  /** This and the next two, `costs` and `sharesCores`: to begin with; `event.placement` brings newer ones. */
   readonly epoch: Epoch;
+  /** 0 while nothing is placed yet. */
   readonly stageCount: number;
   readonly hasDrafter: boolean;
   readonly chunkNodes: number;
@@ -35,6 +40,9 @@ export interface TreeHostOptions {
   /** t(n) of each stage as measured at its start; `event.costs` brings newer ones. */
   readonly costs: readonly SegmentCosts[];
 }
+
+/** The part of the options that another placement replaces. */
+type TreePlace = Pick<TreeHostOptions, "epoch" | "stageCount" | "hasDrafter" | "costs" | "sharesCores">;
 
 /** Sessions at once, those that have just ended included; the next one is told to come back later. */
 const SESSIONS_MAX = 256;
@@ -50,58 +58,109 @@ export function treeHostActor(options: TreeHostOptions): ActorDefinition {
   };
 }
 
+interface TreeSession {
+  readonly ref: ActorRef;
+  readonly attempt: number;
+}
+
+/** What a plan means for the tree host. */
+export function treePlace(epoch: Epoch, plan: Plan): TreePlace {
+  const { stages, drafter, sharesCores } = plan;
+  const costs = stages.map((stage) => stage.costs ?? UNKNOWN_COSTS);
+  return { epoch, stageCount: stages.length, hasDrafter: drafter !== undefined, costs, sharesCores };
+}
+
+/** Until a stage has told its own. */
+const UNKNOWN_COSTS: SegmentCosts = [{ nodes: 1, ms: 1 }];
+
 class TreeHost implements Actor {
   readonly #options: TreeHostOptions;
   readonly #context: ActorContext;
-  readonly #sessions = new Map<string, ActorRef>();
-  readonly #tables: SegmentCosts[];
+  readonly #sessions = new Map<string, TreeSession>();
+  #place: TreePlace;
+  #serves = true;
+  #tables: SegmentCosts[];
   #costs: PipelineCosts;
 
   constructor(options: TreeHostOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
+    this.#place = options;
     this.#tables = [...options.costs];
     this.#costs = new PipelineCosts(this.#tables);
-    context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal", queue: "tree-host" });
+    // Not as a queue: a tree host that is gone, and the server does not know yet, would get its share.
+    context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
+    context.listen(eventSubject(options.mesh, "placement"), { lane: "normal" });
   }
 
   async receive(message: Message): Promise<void> {
-    if (addressOf(message.subject)?.to === "event") return this.#refreshCosts(message);
+    const address = addressOf(message.subject);
+    if (address?.to === "event") {
+      this.#guard(message, () =>
+        address.kind === "placement" ? this.#follow(message) : this.#refreshCosts(message),
+      );
+      return;
+    }
     const sid = parseSession(message.subject)?.sid;
     if (sid === undefined) return;
-    message.respond(encodeJson(await this.#open(sid, message)));
+    const reply = await this.#open(sid, message);
+    if (reply !== undefined) message.respond(encodeJson(reply));
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#sessions.values()].map((session) => session.stop()));
+    await Promise.all([...this.#sessions.values()].map(({ ref }) => ref.stop()));
   }
 
   #refreshCosts(message: Message): void {
+    const { epoch, stage, costs } = parseJson(stageCostsSchema, message);
+    if (epoch !== this.#place.epoch || stage >= this.#tables.length) return;
+    this.#tables[stage] = costs;
+    this.#costs = new PipelineCosts(this.#tables);
+  }
+
+  #follow(message: Message): void {
+    const { epoch, plan } = parseJson(placementSchema, message);
+    if (epoch <= this.#place.epoch || plan === undefined) return;
+    const { host } = this.#options;
+    this.#serves = host === undefined || plan.tree === host;
+    this.#place = treePlace(epoch as Epoch, plan);
+    this.#tables = [...this.#place.costs];
+    this.#costs = new PipelineCosts(this.#tables);
+  }
+
+  #guard(message: Message, read: () => void): void {
     try {
-      const { epoch, stage, costs } = parseJson(stageCostsSchema, message);
-      if (epoch !== this.#options.epoch || stage >= this.#tables.length) return;
-      this.#tables[stage] = costs;
-      this.#costs = new PipelineCosts(this.#tables);
+      read();
     } catch (error) {
       if (!(error instanceof MessageError)) throw error;
       this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
     }
   }
 
-  async #open(sid: string, message: Message): Promise<OpenReply> {
+  /** Undefined when another tree host has to answer. */
+  async #open(sid: string, message: Message): Promise<OpenReply | undefined> {
+    if (!this.#serves) return undefined;
     if (this.#sessions.size >= SESSIONS_MAX) {
       return refuse("busy", `all ${SESSIONS_MAX} sessions are in use; try again in a moment`);
     }
-    if (this.#sessions.has(sid)) return refuse("invalid", `session ${sid} exists already`);
+    if (this.#place.stageCount === 0) return undefined;
     try {
       const request = parseJson(openSchema, message);
-      const policy = this.#policyFor(request);
+      if (request.epoch > this.#place.epoch) return undefined;
+      const known = this.#sessions.get(sid);
+      if (known !== undefined && known.attempt >= request.attempt) {
+        return refuse("invalid", `session ${sid} exists already`);
+      }
+      const makePolicy = (stageCount: number) => this.#policyFor(request, stageCount);
+      // One that can't be made is refused here, not in the tree manager.
+      makePolicy(this.#place.stageCount);
       const room = this.#options.contextLength - request.prompt.length;
       if (request.prompt.length === 0 || room < 1) {
         return refuse("invalid", `a prompt has 1 to ${this.#options.contextLength - 1} tokens`);
       }
-      await this.#spawn(sid, { ...request, maxTokens: Math.min(request.maxTokens, room) }, policy);
+      await known?.ref.stop();
+      await this.#spawn(sid, { ...request, maxTokens: Math.min(request.maxTokens, room) }, makePolicy);
       return {};
     } catch (error) {
       if (!(error instanceof MessageError || error instanceof PolicyError)) throw error;
@@ -109,29 +168,27 @@ class TreeHost implements Actor {
     }
   }
 
-  #policyFor(request: OpenMessage): Policy {
-    const { makePolicy, defaultPolicy, stageCount, sharesCores = false } = this.#options;
+  #policyFor(request: OpenMessage, stageCount: number): Policy {
+    const { makePolicy, defaultPolicy } = this.#options;
+    const { sharesCores = false } = this.#place;
     return makePolicy(request.policy ?? defaultPolicy, { stageCount, costs: this.#costs, sharesCores });
   }
 
-  async #spawn(sid: string, request: OpenMessage, policy: Policy): Promise<void> {
-    const { mesh, epoch, stageCount, hasDrafter, chunkNodes } = this.#options;
+  async #spawn(sid: string, request: OpenMessage, makePolicy: (stages: number) => Policy): Promise<void> {
+    const { mesh, chunkNodes } = this.#options;
     const { transport, clock, log } = this.#context;
     const costs = () => this.#costs;
     const onEnd = () => {
-      this.#forget(sid).catch((error: unknown) =>
+      this.#forget(sid, request.attempt).catch((error: unknown) =>
         log.write("error", "tree manager did not stop", { sid, error }),
       );
     };
-    const manager = { mesh, epoch, sid, request, policy, stageCount, hasDrafter, costs, chunkNodes, onEnd };
-    const session = await spawn(treeManagerActor(manager), {
-      transport,
-      clock,
-      log,
-      supervision: NO_RESTART,
-    });
-    this.#sessions.set(sid, session);
-    session.ended.then((error) => error && this.#crashed(sid, request, error), onEnd);
+    const pipeline = this.#place;
+    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, onEnd };
+    const supervised = { transport, clock, log, supervision: NO_RESTART };
+    const ref = await spawn(treeManagerActor(manager), supervised);
+    this.#sessions.set(sid, { ref, attempt: request.attempt });
+    ref.ended.then((error) => error && this.#crashed(sid, request, error), onEnd);
   }
 
   /** Its journal is gone, so the session can't be replayed: it ends with an error, everywhere. */
@@ -142,6 +199,7 @@ class TreeHost implements Actor {
     const end: EndMessage = {
       reason: "error",
       message: "the session's tree manager crashed",
+      attempt: request.attempt,
       stats: {
         promptTokens: request.prompt.length,
         completionTokens: 0,
@@ -155,10 +213,11 @@ class TreeHost implements Actor {
     transport.publish(sessionSubject(this.#options.mesh, sid, "end"), encodeJson(end));
   }
 
-  async #forget(sid: string): Promise<void> {
+  async #forget(sid: string, attempt: number): Promise<void> {
     const session = this.#sessions.get(sid);
+    if (session?.attempt !== attempt) return;
     this.#sessions.delete(sid);
-    await session?.stop();
+    await session.ref.stop();
   }
 }
 

@@ -12,6 +12,7 @@ import {
 } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   ackSchema,
   actorUpSchema,
@@ -33,14 +34,21 @@ import {
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
 
-export interface TreeManagerOptions {
-  readonly mesh: string;
+/** Where the session's segments go. */
+export interface TreePipeline {
   readonly epoch: Epoch;
-  readonly sid: string;
-  readonly request: OpenMessage;
-  readonly policy: Policy;
   readonly stageCount: number;
   readonly hasDrafter: boolean;
+}
+
+export interface TreeManagerOptions {
+  readonly mesh: string;
+  readonly sid: string;
+  readonly request: OpenMessage;
+  /** To begin with; `event.placement` brings newer ones. */
+  readonly pipeline: TreePipeline;
+  /** The session's policy, made for so many stages. */
+  readonly makePolicy: (stageCount: number) => Policy;
   /** The newest measured t(n) of the stages. */
   readonly costs: () => PipelineCosts;
   /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
@@ -55,6 +63,14 @@ const DRAFT_LATE_MS = 1000;
 const STALL_MS = 10_000;
 /** How long the journal of an ended session can still be asked for. */
 const LINGER_MS = 5000;
+/** How long a session waits for a host when there is none to run some of the layers. */
+const SHORT_MS = 10_000;
+/** Actors that start at about the same time cause one replay. */
+const STARTED_MS = 20;
+/** After the server was away, others may need a moment longer to come back to it. */
+const RECONNECTED_MS = 500;
+/** Generations that an attempt may use up before they would meet those of the next one. */
+const GENERATIONS_PER_ATTEMPT = 2 ** 20;
 /** Replays without one commit between them, after which the session fails with an error. */
 const FRUITLESS_REPLAYS_MAX = 16;
 
@@ -72,6 +88,12 @@ class TreeManager implements Actor {
   readonly #context: ActorContext;
   readonly #flow: SessionFlow;
   readonly #lastPosition: number;
+  #pipeline: TreePipeline;
+  #policy: Policy;
+  #inbox: Subscription;
+  readonly #connection: Subscription;
+  #short: Subscription | undefined;
+  #started: Subscription | undefined;
   #stall: Subscription | undefined;
   #draftTimer: Subscription | undefined;
   #wakeTimer: Subscription | undefined;
@@ -81,24 +103,38 @@ class TreeManager implements Actor {
   constructor(options: TreeManagerOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
-    const { mesh, epoch, sid, request } = options;
+    const { mesh, sid, request, pipeline } = options;
+    this.#pipeline = pipeline;
+    this.#policy = options.makePolicy(pipeline.stageCount);
     this.#lastPosition = request.prompt.length + request.maxTokens - 1;
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
       rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
-      policy: options.policy,
-      stageCount: options.stageCount,
+      accepted: toTokens(request.accepted),
+      generation: request.attempt * GENERATIONS_PER_ATTEMPT,
+      policy: this.#policy,
+      stageCount: pipeline.stageCount,
       chunkNodes: options.chunkNodes,
-      hasDrafter: options.hasDrafter,
+      hasDrafter: pipeline.hasDrafter,
       costs: options.costs,
       now: () => context.clock.now(),
     });
     for (const what of ["commit", "cancel", "journal"] as const) {
       context.listen(sessionSubject(mesh, sid, what), { lane: "urgent" });
     }
-    context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
+    this.#inbox = context.listen(treeSubject(mesh, pipeline.epoch, sid), { lane: "normal" });
     context.listen(eventSubject(mesh, "up"), { lane: "normal" });
+    context.listen(eventSubject(mesh, "placement"), { lane: "normal" });
     context.after(0, () => this.#apply(this.#flow.start()));
+    this.#connection = context.transport.onStatus((status) => {
+      if (status === "connected" && this.#ended === undefined) {
+        this.#replaySoon(RECONNECTED_MS, "the server was away");
+      }
+    });
+  }
+
+  stop(): void {
+    this.#connection.unsubscribe();
   }
 
   receive(message: Message): void {
@@ -118,6 +154,7 @@ class TreeManager implements Actor {
       const journal: JournalMessage = { position, tokens, end: this.#ended };
       message.respond(encodeJson(journal));
     } else if (this.#ended !== undefined) return;
+    else if (address?.to === "event" && address.kind === "placement") this.#placed(message);
     else if (address?.to === "event") this.#restarted(message);
     else if (address?.to === "tree") this.#addressed(message);
     else if (address?.to === "session" && address.verb === "commit") this.#committed(message);
@@ -126,7 +163,7 @@ class TreeManager implements Actor {
 
   #committed(message: Message): void {
     const commit = parseJson(commitSchema, message);
-    if (commit.epoch !== this.#options.epoch) return;
+    if (commit.epoch !== this.#pipeline.epoch) return;
     this.#fruitlessReplays = 0;
     const { generation, segment, position } = commit;
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
@@ -141,7 +178,40 @@ class TreeManager implements Actor {
   /** A stage or the drafter has started anew: what it held of this session is gone. */
   #restarted(message: Message): void {
     const { name, epoch } = parseJson(actorUpSchema, message);
-    if (epoch === this.#options.epoch) this.#replay(`${name} started`);
+    if (epoch === this.#pipeline.epoch) this.#replaySoon(STARTED_MS, `${name} started`);
+  }
+
+  #replaySoon(ms: number, why: string): void {
+    this.#started ??= this.#context.after(ms, () => {
+      this.#started = undefined;
+      // No fault of the pipeline's, so it does not count as fruitless.
+      this.#fruitlessReplays--;
+      this.#replay(why);
+    });
+  }
+
+  #placed(message: Message): void {
+    const { epoch, plan, short } = parseJson(placementSchema, message);
+    if (epoch < this.#pipeline.epoch || plan === undefined) return;
+    if (short === undefined) {
+      this.#short?.unsubscribe();
+      this.#short = undefined;
+    } else {
+      this.#short ??= this.#context.after(SHORT_MS, () => this.#end({ reason: "error", message: short }));
+    }
+    if (epoch > this.#pipeline.epoch) this.#move(epoch as Epoch, plan);
+  }
+
+  /** The pipeline is elsewhere now. What comes from the former one is not listened to any more. */
+  #move(epoch: Epoch, plan: Plan): void {
+    const { mesh, sid, makePolicy } = this.#options;
+    const stageCount = plan.stages.length;
+    this.#pipeline = { epoch, stageCount, hasDrafter: plan.drafter !== undefined };
+    this.#inbox.unsubscribe();
+    this.#inbox = this.#context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
+    this.#policy = makePolicy(stageCount);
+    this.#fruitlessReplays = 0;
+    this.#apply(this.#flow.move({ ...this.#pipeline, policy: this.#policy }));
   }
 
   #addressed(message: Message): void {
@@ -191,7 +261,7 @@ class TreeManager implements Actor {
     if (effect.type === "end") this.#end({ reason: effect.reason });
     else if (effect.type === "segment") this.#sendSegment(effect);
     else if (effect.type === "wake") this.#wakeAt(effect.atMs);
-    else if (this.#options.hasDrafter) this.#askDrafter(effect);
+    else if (this.#pipeline.hasDrafter) this.#askDrafter(effect);
   }
 
   #wakeAt(atMs: number): void {
@@ -201,7 +271,8 @@ class TreeManager implements Actor {
   }
 
   #askDrafter(effect: Extract<FlowEffect, { type: "begin" | "expand" }>): void {
-    const { mesh, epoch, sid, request } = this.#options;
+    const { mesh, sid, request } = this.#options;
+    const { epoch } = this.#pipeline;
     const { transport } = this.#context;
     const subject = draftSubject(mesh, epoch, sid);
     if (effect.type === "begin") {
@@ -220,7 +291,8 @@ class TreeManager implements Actor {
   }
 
   #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
-    const { mesh, epoch, sid, request } = this.#options;
+    const { mesh, sid, request } = this.#options;
+    const { epoch } = this.#pipeline;
     const { generation, sequence, committed, certain, nodes } = effect;
     const spec: SessionSpec = {
       sampling: request.sampling,
@@ -228,7 +300,7 @@ class TreeManager implements Actor {
       lastPosition: this.#lastPosition,
       prefillEnd: this.#flow.journal.length - 1,
       promptTokens: request.prompt.length,
-      prunes: this.#options.policy.prunes,
+      prunes: this.#policy.prunes,
       reports: request.reports,
     };
     const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
@@ -257,14 +329,14 @@ class TreeManager implements Actor {
 
   #end(end: Pick<EndMessage, "reason" | "message">): void {
     if (this.#ended !== undefined) return;
-    this.#stall?.unsubscribe();
-    this.#draftTimer?.unsubscribe();
-    this.#wakeTimer?.unsubscribe();
+    for (const timer of [this.#stall, this.#draftTimer, this.#wakeTimer, this.#short, this.#started]) {
+      timer?.unsubscribe();
+    }
     const { mesh, sid, request, onEnd } = this.#options;
     const { replays: _, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;
-    this.#ended = { ...end, stats: { promptTokens, completionTokens, ...told } };
+    this.#ended = { ...end, attempt: request.attempt, stats: { promptTokens, completionTokens, ...told } };
     this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson(this.#ended));
     this.#context.after(LINGER_MS, onEnd);
   }

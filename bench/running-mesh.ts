@@ -28,7 +28,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Runs `flowmesh up` in a process of its own as a user would, and waits until it would serve. */
+/** Runs `flowmesh up` in a process of its own as a user would, and waits until it would serve, or waits for hosts. */
 export async function startMesh(...args: string[]): Promise<RunningMesh> {
   const [port, natsPort] = [await freePort(), await freePort()];
   const mesh = `test-${port}`;
@@ -46,7 +46,7 @@ export async function startMesh(...args: string[]): Promise<RunningMesh> {
   const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
   const url = `http://127.0.0.1:${port}`;
   const deadline = performance.now() + START_MS_MAX;
-  while (!(await isServing(url))) {
+  while (!(await isServing(url)) && !/waits for hosts.*Press Ctrl-C/s.test(output)) {
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill("SIGKILL");
       await collected;

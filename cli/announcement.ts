@@ -1,4 +1,5 @@
-import type { PreparedModel } from "./prepared-model.ts";
+import { hostname } from "node:os";
+import type { NatsAccess } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 
 const WILDCARDS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
@@ -10,26 +11,41 @@ export function apiUrl({ host, port }: Pick<UpOptions, "host" | "port">): string
 }
 
 /** What a person needs once everything runs. */
-export function announce(options: UpOptions, model: PreparedModel, natsUrl: string): string {
+export function announce(options: UpOptions, modelId: string, nats: NatsAccess): string {
   const url = apiUrl(options);
   const body = JSON.stringify({
-    model: model.id,
+    model: modelId,
     messages: [{ role: "user", content: "What is a pipeline?" }],
   });
   const open =
     options.host in WILDCARDS
       ? "\nThe API asks for no password: whoever reaches this machine can use it.\n"
       : "";
+  const { stages } = options;
+  const state =
+    stages === 0
+      ? `flowmesh waits for hosts: ${modelId}, policy ${options.policy}`
+      : `flowmesh is ready: ${modelId} in ${stages} ${stages === 1 ? "stage" : "stages"}, policy ${options.policy}`;
+  const mesh = options.mesh === "home" ? "" : ` --mesh ${options.mesh}`;
+  const token = nats.token === undefined ? "" : ` --token ${nats.token}`;
+  const joining = reachableUrl(options, nats.url);
   return `
-flowmesh is ready: ${model.id} in ${model.stages.length} ${model.stages.length === 1 ? "stage" : "stages"}, policy ${options.policy}
+${state}
 
   Page     ${url}/
   API      ${url}/v1
   Try it   curl ${url}/v1/chat/completions -H 'content-type: application/json' \\
              -d '${body}'
   Metrics  ${url}/metrics
-  NATS     ${natsUrl}
-  Watch    nats sub -s ${natsUrl} 'flow.${options.mesh}.session.*.commit'
+  NATS     ${nats.url}
+  Watch    nats sub -s ${nats.url} 'flow.${options.mesh}.session.*.commit'
+  Join     flowmesh node --nats ${joining}${token}${mesh}
 ${open}
 Press Ctrl-C to stop.`;
+}
+
+/** As other machines reach it, when it listens for them. */
+function reachableUrl({ natsHost }: Pick<UpOptions, "natsHost">, url: string): string {
+  if (natsHost === undefined || !(natsHost in WILDCARDS)) return url;
+  return url.replace("127.0.0.1", hostname());
 }

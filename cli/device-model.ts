@@ -9,6 +9,8 @@ const FOLDER = join(import.meta.dir, "../bench/devices");
 const schema = v.object({
   name: v.string(),
   description: v.optional(v.string()),
+  /** Layers of that stage; a stage of fewer takes less. Absent: every stage takes as long, whatever it has. */
+  layers: v.optional(v.pipe(v.number(), v.gtValue(0))),
   /** Milliseconds of one stage for a segment of so many nodes. */
   costs: v.pipe(
     v.array(
@@ -28,6 +30,19 @@ const schema = v.object({
 export interface DeviceModel {
   readonly name: string;
   readonly costs: CostTable;
+  readonly layers?: number | undefined;
+}
+
+/** What a stage of these layers takes on the device; the LM head counts as `headLayers`. */
+export function scaledCosts(
+  device: DeviceModel,
+  stage: { readonly firstLayer: number; readonly endLayer: number; readonly layerCount: number },
+  headLayers: number,
+): CostTable {
+  if (device.layers === undefined) return device.costs;
+  const head = stage.endLayer === stage.layerCount ? headLayers : 0;
+  const factor = (stage.endLayer - stage.firstLayer + head) / device.layers;
+  return device.costs.map(({ nodes, ms }) => ({ nodes, ms: ms * factor }));
 }
 
 /** A device by the name of a model that comes along, or by the path of a JSON file of the same form. */

@@ -12,6 +12,21 @@ const program = buildProgram({
     const childCommand = [process.execPath, import.meta.path, "actor"];
     process.exit(await up(options, { settings: readSettings(), output: process.stderr, childCommand }));
   },
+  node: async (options) => {
+    const [{ node }, { readSettings }] = await Promise.all([import("./node.ts"), import("./settings.ts")]);
+    const childCommand = [process.execPath, import.meta.path, "actor"];
+    process.exit(await node(options, { settings: readSettings(), output: process.stderr, childCommand }));
+  },
+  drain: async (host, options) => {
+    const { drain } = await import("./top.ts");
+    await drain(host, options);
+    process.exit(0);
+  },
+  top: async (options) => {
+    const { top } = await import("./top.ts");
+    await top(options);
+    process.exit(0);
+  },
   chat: async (options) => {
     const { chat } = await import("./chat-command.ts");
     process.exit(await chat(options));

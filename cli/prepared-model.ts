@@ -1,6 +1,5 @@
-import { join } from "node:path";
-import { type CompiledStage, compileStages } from "../models/compile.ts";
-import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
+import type { ModelRecord } from "../actors/mesh/records.ts";
+import { DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
 import { readHeadManifest, refuseOtherTarget } from "../models/draft/head-manifest.ts";
 import { ModelFileError } from "../models/errors.ts";
 import { type GgufFile, openGguf } from "../models/gguf/gguf-file.ts";
@@ -13,25 +12,20 @@ import type { DraftKind } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** What the drafter is, and where its head lies if it has one. */
-export interface PreparedDraft {
+interface PreparedDraft {
   readonly kind: DraftKind;
-  readonly headFolder?: string;
+  readonly head?: { readonly manifest: string; readonly sha256: string };
   /** 1-based target layers whose output it reads, ascending. */
   readonly taps: readonly number[];
 }
 
-/** A model on this machine, cut into stages that can be loaded. */
+/** A model on this machine, and what the mesh is told of it. */
 export interface PreparedModel {
   readonly path: string;
-  readonly id: string;
-  /** Tokens. */
-  readonly contextLength: number;
-  readonly stages: readonly CompiledStage[];
-  /** stages + 1 entries, from 0 to the layer count. */
-  readonly bounds: readonly number[];
-  /** Absent: nobody guesses. */
-  readonly draft?: PreparedDraft;
+  /** Manifest of the draft head, where one is used. */
+  readonly headManifest?: string;
+  /** All but the name of the list of parts. */
+  readonly record: Omit<ModelRecord, "parts">;
 }
 
 export interface PrepareContext {
@@ -42,7 +36,7 @@ export interface PrepareContext {
 
 type ModelOptions = Pick<UpOptions, "model" | "stages" | "numerics" | "drafter" | "draftHead">;
 
-/** Fetches the model, then builds its stages and its draft head; all but the first time, only finds them. */
+/** Fetches the model, and sees that it can be served as asked for. */
 export async function prepareModel(options: ModelOptions, context: PrepareContext): Promise<PreparedModel> {
   const { cache, progress, signal } = context;
   refuseUselessHead(options);
@@ -56,52 +50,54 @@ export async function prepareModel(options: ModelOptions, context: PrepareContex
   const gguf = await openGguf(model.path);
   try {
     const config = readLlamaConfig(gguf);
-    const bounds = layerBounds(config, options.stages);
-    const source = { gguf, cacheDir: join(cache, "compiled"), sourceHash: model.sha256 };
-    const draft = await prepareDraft(options, source, progress);
-    signal.throwIfAborted();
-    const specs = bounds.slice(1).map((endLayer, index) => ({
-      index,
-      stageCount: options.stages,
-      firstLayer: bounds[index] ?? 0,
-      endLayer,
-      layerCount: config.layers,
-      taps: (draft?.taps ?? []).filter((tap) => tap > (bounds[index] ?? 0) && tap <= endLayer),
-      numerics: options.numerics,
-    }));
-    progress.begin("stages");
-    let reused = 0;
-    const stages = await compileStages(gguf, {
-      ...source,
-      specs,
-      onProgress: (step) => {
-        signal.throwIfAborted();
-        if (step.reused) reused += 1;
-        progress.advance(step.done / step.total);
-      },
-    });
-    const layers = bounds.slice(1).map((end, index) => `${bounds[index]}–${end - 1}`);
-    progress.done(`layers ${layers.join(", ")} (${reused} of ${stages.length} were compiled before)`);
-    const { contextLength } = config;
-    return {
-      path: model.path,
+    if (options.stages > 0) refuseStages(config, options.stages);
+    const draft = await prepareDraft(options, gguf, progress);
+    const { layers, contextLength, hidden } = config;
+    const record = {
       id: model.displayName,
+      sha256: model.sha256,
+      bytes: gguf.sizeBytes,
+      layers,
       contextLength,
-      stages,
-      bounds,
-      ...(draft && { draft }),
+      hidden,
+      headLayers: headLayersOf(config),
+      tied: config.tiedEmbeddings,
+      ...weightBytes(gguf, layers),
+      numerics: options.numerics,
+      taps: [...(draft?.taps ?? [])],
+      ...(draft && { drafter: draft.kind }),
+      ...(draft?.head && { draftHead: draft.head.sha256 }),
     };
+    return { path: model.path, record, ...(draft?.head && { headManifest: draft.head.manifest }) };
   } finally {
     await gguf.close();
   }
 }
 
-/** Splits the layers so that all stages take about as long. */
-function layerBounds(config: LlamaConfig, stageCount: number): number[] {
-  const { hidden, heads, kvHeads, headDim, ffn, vocab, layers } = config;
+/** Bytes of the mean layer, of the embedding and of the LM head. */
+function weightBytes(gguf: GgufFile, layers: number) {
+  const sum = (matches: (name: string) => boolean) =>
+    [...gguf.tensors.values()].reduce(
+      (bytes, { name, byteLength }) => bytes + (matches(name) ? byteLength : 0),
+      0,
+    );
+  const embeddingBytes = sum((name) => name.startsWith("token_embd."));
+  const headBytes = sum((name) => name.startsWith("output."));
+  return {
+    layerBytes: Math.ceil(sum((name) => name.startsWith("blk.")) / layers),
+    embeddingBytes,
+    headBytes: headBytes === 0 ? embeddingBytes : headBytes,
+  };
+}
+
+function headLayersOf({ hidden, heads, kvHeads, headDim, ffn, vocab }: LlamaConfig): number {
   const layerWeights = hidden * (2 * heads * headDim + 2 * kvHeads * headDim + 3 * ffn);
+  return (vocab * hidden) / layerWeights;
+}
+
+function refuseStages(config: LlamaConfig, stageCount: number): void {
   try {
-    return partitionLayers({ layers, stageCount, headLayerEquivalents: (vocab * hidden) / layerWeights });
+    partitionLayers({ layers: config.layers, stageCount, headLayerEquivalents: headLayersOf(config) });
   } catch (error) {
     if (!(error instanceof PartitionError)) throw error;
     throw new UsageError(`option '--stages <n>' is ${stageCount}, but ${error.message}.`);
@@ -117,15 +113,9 @@ function refuseUselessHead({ drafter, draftHead }: ModelOptions): void {
   );
 }
 
-interface DraftSource {
-  readonly gguf: GgufFile;
-  readonly cacheDir: string;
-  readonly sourceHash: string;
-}
-
 async function prepareDraft(
   { drafter: wanted, draftHead }: ModelOptions,
-  source: DraftSource,
+  gguf: GgufFile,
   progress: Progress,
 ): Promise<PreparedDraft | undefined> {
   if (wanted === "none") return undefined;
@@ -134,7 +124,7 @@ async function prepareDraft(
   const manifestPath = draftHead ?? DEFAULT_HEAD_MANIFEST;
   const manifest = await readHeadManifest(manifestPath);
   try {
-    refuseOtherTarget(manifestPath, manifest, source.gguf);
+    refuseOtherTarget(manifestPath, manifest, gguf);
   } catch (error) {
     if (!(error instanceof ModelFileError) || draftHead !== undefined) throw error;
     if (wanted !== "auto") {
@@ -147,8 +137,7 @@ async function prepareDraft(
     progress.done("n-grams (there is no draft head for this model)");
     return { kind: "ngram", taps: [] };
   }
-  const headFolder = await compileDraftHead(source.gguf, { ...source, manifestPath });
   const kind = wanted === "auto" ? "hybrid" : wanted;
   progress.done(kind === "head" ? "draft head" : "draft head and n-grams");
-  return { kind, headFolder, taps: manifest.taps };
+  return { kind, head: { manifest: manifestPath, sha256: manifest.weights.sha256 }, taps: manifest.taps };
 }

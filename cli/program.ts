@@ -10,9 +10,20 @@ import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
 import { linkModel } from "./link-model.ts";
-import { choice, decimalNumber, meshName, policySpec, wholeNumber } from "./option-values.ts";
+import { drainCommand, nodeCommand, topCommand } from "./mesh-commands.ts";
+import type { NodeOptions } from "./node-options.ts";
+import {
+  choice,
+  decimalNumber,
+  hostName,
+  layerPins,
+  meshName,
+  policySpec,
+  wholeNumber,
+} from "./option-values.ts";
 import { DRAFTERS, NUMERICS } from "./role.ts";
 import { simulateCommand } from "./simulate-options.ts";
+import type { WatchOptions } from "./top-snapshot.ts";
 import type { UpOptions } from "./up-options.ts";
 
 const STAGES_MAX = 64;
@@ -23,6 +34,9 @@ const COUNT_MAX = 2 ** 31 - 1;
 /** What the command line can ask for; each command's code is only loaded when it runs. */
 export interface Commands {
   up(options: UpOptions): Promise<void>;
+  node(options: NodeOptions): Promise<void>;
+  drain(host: string, options: WatchOptions): Promise<void>;
+  top(options: WatchOptions & { readonly json: boolean }): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
   bench(options: BenchOptions): Promise<void>;
   benchDrafters(options: BenchDraftersOptions): Promise<void>;
@@ -40,6 +54,9 @@ export function buildProgram(commands: Commands): Command {
     .showHelpAfterError("(flowmesh --help shows what there is)")
     .showSuggestionAfterError();
   program.addCommand(upCommand(commands));
+  program.addCommand(nodeCommand(commands));
+  program.addCommand(drainCommand(commands));
+  program.addCommand(topCommand(commands));
   program.addCommand(chatCommand(commands));
   program.addCommand(benchCommand((options) => commands.bench(options)));
   program.addCommand(benchDraftersCommand((options) => commands.benchDrafters(options)));
@@ -56,6 +73,7 @@ Examples:
   $ flowmesh up                                    start four stages and the API on this machine
   $ flowmesh up --stages 2 --port 9000             two stages, another port
   $ flowmesh up --model ./model.gguf               a model file of your own
+  $ flowmesh node --nats nats://10.0.0.5:4222      let this machine run part of a mesh
   $ flowmesh chat "What is a pipeline?"            ask the running mesh
   $ flowmesh test --only unit                      check this copy of the code
 
@@ -74,7 +92,12 @@ function upCommand(commands: Commands): Command {
   const port = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1, PORT_MAX));
   return new Command("up")
     .description("Start a whole mesh on this machine: nats-server, stages, drafter and the HTTP API.")
-    .addOption(new Option("--stages <n>", "pipeline stages").argParser(wholeNumber(1, STAGES_MAX)).default(4))
+    .addOption(
+      new Option("--stages <n>", "pipeline stages on this machine")
+        .argParser(wholeNumber(1, STAGES_MAX))
+        .default(4),
+    )
+    .option("--no-stages", "run no stages here: other machines will, with 'flowmesh node'")
     .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
     .addOption(port("--port <port>", "port of the HTTP API").default(8080))
     .option("--host <address>", "address that the HTTP API listens on", "127.0.0.1")
@@ -83,6 +106,21 @@ function upCommand(commands: Commands): Command {
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
     .option("--draft-head <file>", "manifest (.json) of a draft head (default: the one that comes along)")
     .addOption(port("--nats-port <port>", "port of nats-server (default: 4222, or a free one)"))
+    .option(
+      "--nats-host <address>",
+      "address that nats-server listens on, for other machines (default: 127.0.0.1)",
+    )
+    .option(
+      "--nats-token <token>",
+      "what other machines must give (default: drawn, when others can reach the server)",
+    )
+    .addOption(new Option("--name <name>", "this machine's name in the mesh").argParser(hostName))
+    .addOption(
+      new Option(
+        "--pin <layers:label=value>",
+        "layers that only such hosts may run, like 0-3:site=attic",
+      ).argParser(layerPins),
+    )
     .addOption(
       new Option("--threads <n>", "threads of each stage (default: cores / stages)").argParser(
         wholeNumber(1, THREADS_MAX),
@@ -105,7 +143,9 @@ Examples:
   $ flowmesh up --host 0.0.0.0                     let other machines use the API
   $ flowmesh up --nats-port 4333 --mesh lab        fixed NATS port, subjects flow.lab.>`,
     )
-    .action((options: UpOptions) => commands.up(options));
+    .action((options: Omit<UpOptions, "stages"> & { readonly stages: number | false }) =>
+      commands.up({ ...options, stages: options.stages === false ? 0 : options.stages }),
+    );
 }
 
 function chatCommand(commands: Commands): Command {

@@ -1,4 +1,5 @@
 import type { ChildContext } from "../actors/host/child-entry.ts";
+import type { Plan } from "../actors/mesh/records.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import type { Numerics, StageSpec } from "../models/stage-spec.ts";
 import type { LinkModel } from "../transport/link-model.ts";
@@ -8,21 +9,42 @@ import type { LinkModel } from "../transport/link-model.ts";
  * the same program, so the types are the contract and nothing is parsed again.
  */
 interface MeshMember {
-  readonly natsUrl: string;
+  readonly nats: NatsAccess;
   readonly mesh: string;
-  /** Number of the placement this child belongs to. */
+  /** What other members call this machine. */
+  readonly host: string;
+}
+
+/** How to reach the mesh's NATS server. */
+export interface NatsAccess {
+  readonly url: string;
+  readonly token?: string;
+  /** Path of a NATS credentials file. */
+  readonly credentials?: string;
+}
+
+/** Where a child that is loaded stands in the pipeline; told again with each new epoch. */
+export interface RolePlace {
   readonly epoch: number;
+  /** Of a stage. */
+  readonly index: number;
+  readonly stageCount: number;
 }
 
 export interface StageRole extends MeshMember {
   readonly role: "stage";
-  readonly stage: StageSpec;
+  /** Its layers; its place in the pipeline is only told when it is loaded. */
+  readonly layers: Omit<StageSpec, "index" | "stageCount">;
+  /** Absent: it waits to be told. */
+  readonly place?: RolePlace;
   /** Folder of the compiled stage. */
   readonly folder: string;
   readonly modelPath: string;
   readonly threads: number;
   /** Memory for keys and values of all sessions, bytes. */
   readonly kvBudgetBytes: number;
+  /** What its segments cost, where that is known already; absent: it measures itself before it is ready. */
+  readonly costs?: CostTable;
   /** Milliseconds by segment size of a slower device to act like, for measurements. */
   readonly pace?: CostTable;
   /** Between the stage and the others, for measurements. */
@@ -38,6 +60,7 @@ export interface StagePayload {
 
 export interface DrafterRole extends MeshMember {
   readonly role: "drafter";
+  readonly place?: RolePlace;
   readonly kind: DraftKind;
   readonly modelPath: string;
   /** Folder of the compiled draft head; there for the kinds that have one. */
@@ -48,24 +71,17 @@ export interface DrafterRole extends MeshMember {
 export interface TreeRole extends MeshMember {
   readonly role: "tree";
   readonly modelPath: string;
-  readonly stages: number;
   /** Policy of requests that name none, as `createPolicy` takes it. */
   readonly policy: string;
-  readonly hasDrafter: boolean;
-  /** Of each stage. */
-  readonly costs: readonly CostTable[];
-  /** Whether the stages have fewer cores than they would use at once. */
-  readonly sharesCores: boolean;
+  /** Absent: it waits for a placement. */
+  readonly epoch?: number;
+  readonly plan?: Plan;
 }
 
 export interface GatewayRole extends MeshMember {
   readonly role: "gateway";
   readonly modelPath: string;
-  readonly modelId: string;
-  readonly stages: number;
-  readonly policy: string;
-  readonly numerics: Numerics;
-  readonly host: string;
+  readonly listen: string;
   readonly port: number;
 }
 
@@ -82,6 +98,8 @@ export interface RunningRole {
   stop(): Promise<void>;
   /** Told to the host with the ready message; plain JSON. */
   readonly payload?: unknown;
+  /** Takes a RolePlace, if the role has one. */
+  tell?(body: unknown): void;
 }
 
 /** Resolves when the role does its work: its actors have subscribed and its weights are loaded. */

@@ -1,9 +1,11 @@
+import type { LayerPin } from "../actors/mesh/records.ts";
 import type { Numerics } from "../models/stage-spec.ts";
 import type { LinkModel } from "../transport/link-model.ts";
 import type { DrafterName } from "./role.ts";
 
 /** `flowmesh up`, as asked for on the command line; every value has passed its option's check. */
 export interface UpOptions {
+  /** 0: this machine runs none, and waits for others. */
   readonly stages: number;
   /** Name, path or URL; absent means the default model. */
   readonly model?: string;
@@ -17,6 +19,14 @@ export interface UpOptions {
   readonly draftHead?: string;
   /** Absent: 4222 when nobody listens there, else any free one. */
   readonly natsPort?: number;
+  /** Address that nats-server listens on; default 127.0.0.1. */
+  readonly natsHost?: string;
+  /** What hosts and people must give to nats-server. */
+  readonly natsToken?: string;
+  /** What other members call this machine; default: its host name. */
+  readonly name?: string;
+  /** Layers that only hosts with a label may run. */
+  readonly pin?: readonly LayerPin[];
   /** For each stage; absent: the machine's cores divided by the stages. */
   readonly threads?: number;
   readonly mesh: string;

@@ -1,24 +1,42 @@
+import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
+import type { HostAgent } from "../actors/host/agent.ts";
 import { ChildProcess } from "../actors/host/child-process.ts";
 import { type NatsAddress, NatsServerProcess } from "../actors/host/nats-server-process.ts";
 import { isPortFree, requireFreePort } from "../actors/host/port-check.ts";
-import { Supervisor, type SupervisorEvent } from "../actors/host/supervisor.ts";
+import { Supervisor } from "../actors/host/supervisor.ts";
+import {
+  type ActorRecord,
+  blobBucketOf,
+  bucketOf,
+  KEYS,
+  type MeshRecord,
+  PROTOCOL,
+} from "../actors/mesh/records.ts";
+import { provideWeights } from "../actors/mesh/weights.ts";
+import { encodeJson } from "../actors/messages.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
 import { jsonLog, type Log, textLog } from "../actors/runtime/log.ts";
 import { provideNatsServer } from "../models/provision/nats-server.ts";
-import type { CostTable } from "../models/stage-engine.ts";
+import { version } from "../package.json" with { type: "json" };
+import type { KeyValue } from "../transport/key-value.ts";
+import { openNatsBlobStore } from "../transport/nats-blob-store.ts";
+import { openNatsKeyValue } from "../transport/nats-key-value.ts";
 import { announce, apiUrl } from "./announcement.ts";
 import { waitUntilServing } from "./api-health.ts";
+import { connectMesh } from "./connect-mesh.ts";
 import { readDeviceModel } from "./device-model.ts";
-import { startBeacon } from "./mesh-beacon.ts";
-import { drafterChildren, gatewayChild, type MeshChild, stageChildren, treeChild } from "./mesh-children.ts";
+import { machineName } from "./host-name.ts";
+import { createMeshHost } from "./mesh-host.ts";
 import { prepareModel } from "./prepared-model.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
-import type { StagePayload } from "./role.ts";
+import type { GatewayRole, NatsAccess } from "./role.ts";
 import { claimRunFolder } from "./run-folder.ts";
 import type { Settings } from "./settings.ts";
 import { listenForStop } from "./stop-signals.ts";
+import { logEvent } from "./supervisor-log.ts";
 import type { UpOptions } from "./up-options.ts";
 
 /** What `up` runs in; a test gives its own. */
@@ -31,6 +49,7 @@ export interface UpEnvironment {
 
 const NATS_HOST = "127.0.0.1";
 const NATS_PORT = 4222;
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "localhost", "::1"]);
 
 /**
  * Starts a whole mesh on this machine and keeps it running until a stop signal comes.
@@ -44,7 +63,9 @@ export async function up(options: UpOptions, environment: UpEnvironment): Promis
   const log = makeLog((line) => progress.line(line), { least: settings.logLevel });
   const supervisor = new Supervisor({ clock: systemClock, onEvent: (event) => logEvent(log, event) });
   const folder = await claimRunFolder(settings.runs, options.mesh);
+  const onKill: (() => void)[] = [];
   const stop = listenForStop((exitCode) => {
+    for (const kill of onKill) kill();
     supervisor.kill();
     rmSync(folder, { recursive: true, force: true });
     process.exit(exitCode);
@@ -58,6 +79,7 @@ export async function up(options: UpOptions, environment: UpEnvironment): Promis
     folder,
     signal: stop.signal,
     stopFirst: [],
+    onKill,
   };
   try {
     await startMesh(mesh);
@@ -91,48 +113,136 @@ interface Mesh {
   readonly signal: AbortSignal;
   /** What runs in this process and needs the others. */
   readonly stopFirst: (() => Promise<void>)[];
+  /** What a second Ctrl-C ends. */
+  readonly onKill: (() => void)[];
 }
 
-function requireFreePorts({ host, port, natsPort }: UpOptions): void {
+function requireFreePorts({ host, port, natsPort, natsHost }: UpOptions): void {
   requireFreePort({ host, port, wantedBy: "the HTTP API", remedy: "Choose another one with --port." });
   if (natsPort === undefined) return;
   const remedy = "Choose another one with --nats-port, or leave that option out to get a free one.";
-  requireFreePort({ host: NATS_HOST, port: natsPort, wantedBy: "nats-server", remedy });
+  requireFreePort({ host: natsHost ?? NATS_HOST, port: natsPort, wantedBy: "nats-server", remedy });
 }
 
 async function startMesh(mesh: Mesh): Promise<void> {
-  const { options, environment, progress, supervisor, log, signal } = mesh;
-  const natsUrl = await startNatsServer(mesh);
+  const { options, environment, progress, supervisor, signal, log } = mesh;
+  const nats = await startNatsServer(mesh);
   const model = await prepareModel(options, { cache: environment.settings.cache, progress, signal });
   signal.throwIfAborted();
   const device = options.device === undefined ? {} : { device: await readDeviceModel(options.device) };
-  const plan = { options, model, natsUrl, ...device };
   progress.begin("actors");
-  const stages = stageChildren(plan);
-  const costs: CostTable[] = [];
-  // One after the other: each measures itself, and should not be slowed down by the others.
-  for (const stage of stages) {
-    costs.push((await startChild<StagePayload>(mesh, stage)).costs);
-    progress.advance(costs.length / (stages.length + 1));
+  const name = options.name ?? machineName();
+  const transport = await connectMesh(nats, { name: `${options.mesh}-${name}`, log });
+  mesh.stopFirst.push(() => transport.close());
+  const store = await openNatsKeyValue(transport, bucketOf(options.mesh));
+  const blobs = await openNatsBlobStore(transport, blobBucketOf(options.mesh));
+  const weights = await provideWeights({ mesh: options.mesh, transport, blobs }, model.path);
+  const record = meshRecord(options, { ...model.record, parts: weights.parts });
+  await writeMesh(store, record);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  const { threads = Math.max(1, Math.floor(availableParallelism() / Math.max(1, options.stages))) } = options;
+  const gateway: ActorRecord[] = [];
+  const host = createMeshHost({
+    ...{ name, nats, transport, store, mesh: record, threads, log },
+    ...{ cache: environment.settings.cache, childCommand: environment.childCommand },
+    source: { path: model.path, ensure: async () => {} },
+    ...(model.headManifest && { headManifest: model.headManifest }),
+    slots: options.stages,
+    control: true,
+    memoryBytes: totalmem(),
+    labels: {},
+    ...device,
+    ...(options.link && { link: options.link }),
+    reportWork: options.reportWork,
+    onEvent: (event) => logEvent(log, event),
+    onFailure: (_, reason) => failed.reject(new ActorsError(reason)),
+    otherActors: () => gateway,
+  });
+  mesh.stopFirst.unshift(() => host.stop());
+  mesh.onKill.push(() => host.agent.kill());
+  await host.agent.join();
+  const started = await startGateway(mesh, { nats, name, modelPath: model.path });
+  gateway.push({ role: "gateway", name: "gateway", pid: started, epoch: 0, state: "active" });
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => {});
+  signal.addEventListener("abort", () => aborted.reject(signal.reason));
+  signal.throwIfAborted();
+  const calledOff = [
+    failed.promise,
+    supervisor.escalated.then((error) => Promise.reject(error)),
+    aborted.promise,
+  ];
+  if (options.stages > 0) {
+    await Promise.race([allActive(host.agent, mesh), ...calledOff]);
+    await Promise.race([waitUntilServing(apiUrl(options), signal), ...calledOff]);
   }
-  const others = [...drafterChildren(plan), treeChild(plan, costs), gatewayChild(plan)];
-  await Promise.all(others.map((child) => startChild(mesh, child)));
-  const beacon = await startBeacon(plan, () => supervisor.missing, log);
-  mesh.stopFirst.push(() => beacon.stop());
-  await waitUntilServing(apiUrl(options), signal);
-  progress.done([...stages, ...others].map(({ name }) => name).join(", "));
-  progress.line(announce(options, model, natsUrl));
+  const names = host.agent.actors.map((actor) => actor.name).toSorted(byRole);
+  progress.done(names.join(", "));
+  progress.line(announce(options, model.record.id, nats));
 }
 
-/** Gives what the child said of itself when it was ready. */
-function startChild<Payload>(mesh: Mesh, { name, spec }: MeshChild): Promise<Payload> {
-  const { environment, supervisor, log } = mesh;
+/** A placed actor could not run here, for the reason given. */
+class ActorsError extends Error {
+  override readonly name = "ActorsError";
+}
+
+const ROLE_ORDER = ["stage", "drafter", "tree", "gateway"];
+const byRole = (a: string, b: string): number => {
+  const place = (name: string) => ROLE_ORDER.findIndex((role) => name.startsWith(role));
+  return place(a) - place(b) || a.localeCompare(b, "en", { numeric: true });
+};
+
+/** Resolves when everything that this host was given serves the first placement. */
+async function allActive(agent: HostAgent, { options, progress, signal }: Mesh): Promise<void> {
+  const expected = options.stages + (options.drafter === "none" ? 1 : 2) + 1;
+  for (;;) {
+    signal.throwIfAborted();
+    const up = agent.actors.filter(({ state }) => state !== "starting").length;
+    progress.advance(up / expected);
+    const stages = agent.actors.filter(({ role, state }) => role === "stage" && state === "active");
+    if (stages.length === options.stages && agent.actors.every(({ state }) => state === "active")) return;
+    await Bun.sleep(20);
+  }
+}
+
+function meshRecord(options: UpOptions, model: MeshRecord["model"]): MeshRecord {
+  const { mesh, policy, pin } = options;
+  return { mesh, protocol: PROTOCOL, version, policy, pins: [...(pin ?? [])], model };
+}
+
+async function writeMesh(store: KeyValue, record: MeshRecord): Promise<void> {
+  const known = await store.get(KEYS.mesh);
+  const value = encodeJson(record);
+  if (known === undefined) await store.create(KEYS.mesh, value);
+  else await store.update(KEYS.mesh, value, known.revision);
+}
+
+/** Gives its process id. */
+async function startGateway(
+  { options, environment, supervisor, log, signal: stopped }: Mesh,
+  at: { readonly nats: NatsAccess; readonly name: string; readonly modelPath: string },
+): Promise<number> {
+  const { nats, name: host, modelPath } = at;
+  const { mesh, host: listen, port } = options;
+  const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, listen, port };
   const command = environment.childCommand;
-  const start = (abort: AbortSignal) => {
-    const signal = AbortSignal.any([abort, mesh.signal]);
-    return ChildProcess.start({ name, command, spec, log, clock: systemClock, signal });
+  let pid = 0;
+  const start = async (abort: AbortSignal) => {
+    const signal = AbortSignal.any([abort, stopped]);
+    const child = await ChildProcess.start({
+      name: "gateway",
+      command,
+      spec,
+      log,
+      clock: systemClock,
+      signal,
+    });
+    pid = child.pid;
+    return child;
   };
-  return supervisor.start({ name, start }) as Promise<Payload>;
+  await supervisor.start({ name: "gateway", start });
+  return pid;
 }
 
 async function startNatsServer({
@@ -142,7 +252,7 @@ async function startNatsServer({
   log,
   supervisor,
   ...mesh
-}: Mesh): Promise<string> {
+}: Mesh): Promise<NatsAccess> {
   const { signal } = mesh;
   progress.begin("nats-server");
   const server = await provideNatsServer({
@@ -150,15 +260,19 @@ async function startNatsServer({
     signal,
     onProgress: ({ doneBytes, totalBytes }) => totalBytes && progress.advance(doneBytes / totalBytes),
   });
+  const host = options.natsHost ?? NATS_HOST;
+  // Whoever can reach the server could otherwise read along and send what it likes.
+  const token = options.natsToken ?? (LOOPBACK.has(host) ? undefined : randomBytes(16).toString("hex"));
   // Kept over restarts: clients come back to the address they know.
-  let port = options.natsPort ?? (isPortFree(NATS_HOST, NATS_PORT) ? NATS_PORT : 0);
+  let port = options.natsPort ?? (isPortFree(host, NATS_PORT) ? NATS_PORT : 0);
   let address: NatsAddress | undefined;
   const start = async (abort: AbortSignal) => {
     const started = await NatsServerProcess.start({
       program: server.path,
       folder: join(mesh.folder, "nats-server"),
-      host: NATS_HOST,
+      host,
       port,
+      ...(token !== undefined && { token }),
       serverName: `flowmesh-${options.mesh}`,
       log,
       clock: systemClock,
@@ -169,25 +283,7 @@ async function startNatsServer({
     return started;
   };
   await supervisor.start({ name: "nats-server", start });
-  const url = `nats://${NATS_HOST}:${port}`;
-  progress.done(`${server.version} at ${address?.url ?? url}`);
-  return url;
-}
-
-function logEvent(log: Log, event: SupervisorEvent): void {
-  const actor = event.name;
-  switch (event.kind) {
-    case "up":
-      log.write("info", "is up", { actor, pid: event.pid });
-      return;
-    case "down":
-      log.write("warn", `starts again in ${event.restartInMs} ms: ${event.reason}`, { actor });
-      return;
-    case "restarted":
-      log.write("warn", "is up again", { actor, pid: event.pid, restarts: event.restarts });
-      return;
-    case "gave-up":
-      log.write("error", `is given up: ${event.reason}`, { actor });
-      return;
-  }
+  const url = address?.url ?? `nats://${NATS_HOST}:${port}`;
+  progress.done(`${server.version} at ${url}`);
+  return { url, ...(token !== undefined && { token }) };
 }

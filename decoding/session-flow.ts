@@ -56,11 +56,18 @@ export interface FlowOptions {
   /** Prompt tokens a segment. */
   readonly chunkNodes: number;
   readonly hasDrafter: boolean;
+  /** Tokens of the answer that are certain already, when a session goes on elsewhere. */
+  readonly accepted?: readonly TokenId[];
+  /** To begin with; higher than any that this session has had. */
+  readonly generation?: number;
   /** The newest measured t(n) of the stages. */
   readonly costs: () => PipelineCosts;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
+
+/** What of a pipeline a flow must know; another placement may change all of it. */
+export type FlowPipeline = Pick<FlowOptions, "policy" | "stageCount" | "hasDrafter">;
 
 export interface FlowStats {
   readonly commits: number;
@@ -84,7 +91,8 @@ const LATE_EXPANSIONS_MAX = 3;
 export class SessionFlow {
   readonly #options: FlowOptions;
   readonly #journal: TokenId[];
-  #generation = 0;
+  #pipeline: FlowPipeline;
+  #generation: number;
   #sent = -1;
   #verified = -1;
   /** Journal tokens from here on have not been sent as prompt chunks in this generation. */
@@ -101,7 +109,9 @@ export class SessionFlow {
   constructor(options: FlowOptions) {
     if (options.prompt.length === 0) throw new RangeError("a prompt has at least one token");
     this.#options = options;
-    this.#journal = [...options.prompt];
+    this.#pipeline = options;
+    this.#generation = options.generation ?? 0;
+    this.#journal = [...options.prompt, ...(options.accepted ?? [])];
   }
 
   get generation(): number {
@@ -122,6 +132,11 @@ export class SessionFlow {
   }
 
   start(): FlowEffect[] {
+    const accepted = this.#journal.length - this.#options.prompt.length;
+    const last = this.#journal.at(-1);
+    if (accepted > 0 && last !== undefined && endsAt(this.#options.rule, last, this.#journal.length - 1)) {
+      return this.#end(last);
+    }
     return [...this.#begin(), ...this.#pump()];
   }
 
@@ -137,8 +152,15 @@ export class SessionFlow {
     this.#drafting = undefined;
     this.#draftIds.clear();
     this.#stats.replays++;
-    this.#options.policy.rootMoved(false);
+    this.#lateExpansions = 0;
+    this.#pipeline.policy.rootMoved(false);
     return this.start();
+  }
+
+  /** Another placement: begins anew there. */
+  move(pipeline: FlowPipeline): FlowEffect[] {
+    this.#pipeline = pipeline;
+    return this.replay();
   }
 
   credit(generation: number, segment: number): FlowEffect[] {
@@ -178,7 +200,7 @@ export class SessionFlow {
   candidates(found: FlowCandidates): FlowEffect[] {
     if (found.generation !== this.#generation || this.#tree === undefined) return [];
     this.#lateExpansions = 0;
-    this.#tree.graft({ id: found.base, position: found.position }, found, this.#options.policy.rescore);
+    this.#tree.graft({ id: found.base, position: found.position }, found, this.#pipeline.policy.rescore);
     if (found.base === this.#drafting && !found.more) this.#drafting = undefined;
     return this.#pump();
   }
@@ -203,7 +225,7 @@ export class SessionFlow {
   #verify(segment: number): void {
     this.#verified = Math.max(this.#verified, segment);
     // Its credit may have been lost; and a pipeline of one stage gives none.
-    this.#firstStage.finished(segment, this.#options.now(), this.#options.stageCount === 1);
+    this.#firstStage.finished(segment, this.#options.now(), this.#pipeline.stageCount === 1);
   }
 
   #end(token: TokenId): FlowEffect[] {
@@ -224,11 +246,11 @@ export class SessionFlow {
       this.#tree = new DraftTree(root, this.#nextId);
       return;
     }
-    this.#options.policy.verified?.(this.#tree, walk);
+    this.#pipeline.policy.verified?.(this.#tree, walk);
     const hit = this.#tree.advance(walk);
     if (!this.#tree.root.sent) this.#stats.misses++;
     for (const id of this.#draftIds) if (this.#tree.get(id) === undefined) this.#draftIds.delete(id);
-    this.#options.policy.rootMoved(hit);
+    this.#pipeline.policy.rootMoved(hit);
   }
 
   #pump(): FlowEffect[] {
@@ -239,7 +261,7 @@ export class SessionFlow {
     }
     let wakeAtMs: number | undefined;
     while (this.#tree !== undefined) {
-      const plan = this.#options.policy.plan({ ...this.#view(), tree: this.#tree });
+      const plan = this.#pipeline.policy.plan({ ...this.#view(), tree: this.#tree });
       if (plan.expand !== undefined) effects.push(this.#expand(this.#tree, plan.expand));
       else if (plan.segment.length === 0) {
         wakeAtMs = plan.wakeAtMs;
@@ -260,7 +282,8 @@ export class SessionFlow {
   }
 
   #view(): Omit<PolicyView, "tree"> {
-    const { now, costs, stageCount } = this.#options;
+    const { now, costs } = this.#options;
+    const { stageCount, hasDrafter } = this.#pipeline;
     const nowMs = now();
     return {
       nowMs,
@@ -268,7 +291,7 @@ export class SessionFlow {
       stageCount,
       firstStage: this.#firstStage.view(nowMs),
       costs: costs(),
-      canDraft: this.#options.hasDrafter && this.#lateExpansions < LATE_EXPANSIONS_MAX,
+      canDraft: hasDrafter && this.#lateExpansions < LATE_EXPANSIONS_MAX,
       drafting: this.#drafting !== undefined,
     };
   }

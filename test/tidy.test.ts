@@ -100,6 +100,8 @@ describe("imports", () => {
     const places: Record<string, (path: string) => boolean> = {
       "onnxruntime-node": (path) => path === "models/ort-session.ts",
       nats: (path) => path.startsWith("transport/"),
+      "@nats-io/kv": (path) => path.startsWith("transport/"),
+      "@nats-io/obj": (path) => path.startsWith("transport/"),
       hono: (path) => path.startsWith("http/"),
       commander: (path) => path.startsWith("cli/"),
       preact: (path) => path.startsWith("web/"),

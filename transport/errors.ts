@@ -67,3 +67,12 @@ export class HeaderError extends Error {
 export class FrameError extends Error {
   override readonly name = "FrameError";
 }
+
+/** Somebody else has changed (or made, or removed) a key since the revision that was given. */
+export class RevisionConflictError extends Error {
+  override readonly name = "RevisionConflictError";
+
+  constructor(key: string, options?: ErrorOptions) {
+    super(`key ${key} was changed by somebody else`, options);
+  }
+}

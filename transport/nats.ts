@@ -1,6 +1,7 @@
 import {
   ClosedConnectionError,
   connect,
+  credsAuthenticator,
   DrainingConnectionError,
   type Msg,
   type MsgHdrs,
@@ -42,6 +43,8 @@ export interface NatsOptions {
   readonly token?: string;
   readonly user?: string;
   readonly pass?: string;
+  /** Content of a NATS credentials file. */
+  readonly credentials?: Uint8Array;
   /** Default true: `connectNats` waits until a server is there. False: it rejects with ConnectError. */
   readonly waitOnFirstConnect?: boolean;
   readonly log?: TransportLog;
@@ -56,7 +59,7 @@ const CLOSE_WAIT_MS = 2_000;
  * Connects to a NATS server, and again whenever the connection breaks, for ever. Rejects with ConnectError
  * when the server refuses the credentials, or can't be reached and `waitOnFirstConnect` is false.
  */
-export async function connectNats(options: NatsOptions): Promise<Transport> {
+export async function connectNats(options: NatsOptions): Promise<NatsTransport> {
   const { url, name, token, user, pass } = options;
   try {
     const connection = await connect({
@@ -71,6 +74,7 @@ export async function connectNats(options: NatsOptions): Promise<Transport> {
       ...(token !== undefined && { token }),
       ...(user !== undefined && { user }),
       ...(pass !== undefined && { pass }),
+      ...(options.credentials !== undefined && { authenticator: credsAuthenticator(options.credentials) }),
     });
     return new NatsTransport(connection, options.log);
   } catch (error) {
@@ -78,7 +82,7 @@ export async function connectNats(options: NatsOptions): Promise<Transport> {
   }
 }
 
-class NatsTransport implements Transport {
+export class NatsTransport implements Transport {
   readonly #connection: NatsConnection;
   readonly #log: TransportLog | undefined;
   readonly #listeners = new Set<(status: ConnectionStatus) => void>();
@@ -91,6 +95,11 @@ class NatsTransport implements Transport {
     this.#connection = connection;
     this.#log = log;
     void this.#watch();
+  }
+
+  /** For the other parts of `transport/`: the key-value and object stores. */
+  get connection(): NatsConnection {
+    return this.#connection;
   }
 
   get status(): ConnectionStatus {

@@ -10,6 +10,7 @@ import { SubjectError } from "./errors.ts";
  *   flow.<mesh>.e<epoch>.tree.<sid>                      to the tree manager: candidates, credits, acks, gaps
  *   flow.<mesh>.event.<kind>                             placement, joins, leaves, timings, JSON
  *   flow.<mesh>.host.<host>.<verb>                       requests to a host agent, JSON
+ *   flow.<mesh>.weights                                  requests for parts of the model file, JSON
  *
  * Names are lower case: [a-z0-9_-]+. Given ANY in place of a name or number, a builder gives a pattern.
  */
@@ -80,6 +81,10 @@ export function eventSubject(mesh: string, kind: string): string {
 
 export function hostSubject(mesh: string, host: string, verb: string): string {
   return `flow.${name(mesh, "mesh")}.host.${name(host, "host")}.${name(verb, "verb")}`;
+}
+
+export function weightsSubject(mesh: string): string {
+  return `flow.${name(mesh, "mesh")}.weights`;
 }
 
 function parseCount(text: string): number | undefined {

@@ -8,6 +8,8 @@ export interface ChildWork {
   stop(): Promise<void>;
   /** Told to the parent with the ready message; plain JSON. */
   readonly payload?: unknown;
+  /** Takes what the parent says later; plain JSON. */
+  tell?(body: unknown): void;
 }
 
 export interface ChildContext {
@@ -44,6 +46,14 @@ export function runChild(start: ChildStart): void {
   process.on("message", (message: ToChild) => {
     if (message.kind === "stop") {
       void stop();
+      return;
+    }
+    if (message.kind === "ping") {
+      void send({ kind: "pong" });
+      return;
+    }
+    if (message.kind === "tell") {
+      work?.then((running) => running.tell?.(message.body)).catch(endWith);
       return;
     }
     work = start(message.spec, context);

@@ -32,6 +32,9 @@ export interface ChildOptions {
 const START_DEADLINE_MS = 120_000;
 const STOP_GRACE_MS = 5_000;
 const TAIL_LINES = 20;
+const PING_EVERY_MS = 1000;
+/** A child that leaves so many pings in a row unanswered is stopped or stuck, and is killed. */
+const PINGS_UNANSWERED_MAX = 5;
 
 /** One child process that runs an actor of its own: starting → ready → stopping → exited. */
 export class ChildProcess implements SupervisedProcess {
@@ -44,6 +47,8 @@ export class ChildProcess implements SupervisedProcess {
   #state: ChildState = "starting";
   #payload: unknown;
   #failure: string | undefined;
+  #unanswered = 0;
+  #cancelPing: () => void = () => {};
 
   /** Resolves when the child is ready; rejects with ProcessStartError when it ends or is late instead. */
   static async start(options: ChildOptions): Promise<ChildProcess> {
@@ -94,6 +99,11 @@ export class ChildProcess implements SupervisedProcess {
     return this.#payload;
   }
 
+  /** Plain JSON for the child's `tell`. */
+  tell(body: unknown): void {
+    this.#send({ kind: "tell", body });
+  }
+
   async stop(): Promise<ProcessExit> {
     if (this.#state === "starting" || this.#state === "ready") {
       this.#state = "stopping";
@@ -119,6 +129,10 @@ export class ChildProcess implements SupervisedProcess {
         this.#state = "ready";
         this.#payload = message.payload;
         this.#ready.resolve();
+        this.#ping();
+        return;
+      case "pong":
+        this.#unanswered = 0;
         return;
       case "failed":
         this.#failure = message.reason;
@@ -127,6 +141,19 @@ export class ChildProcess implements SupervisedProcess {
         this.#options.log.write(message.level, message.message, { actor: this.name, ...message.fields });
         return;
     }
+  }
+
+  /** Counts pings, not time: while this process itself is paused, the child is not to blame. */
+  #ping(): void {
+    if (this.#state !== "ready") return;
+    if (this.#unanswered >= PINGS_UNANSWERED_MAX) {
+      this.#failure = `it did not answer for ${(PING_EVERY_MS * PINGS_UNANSWERED_MAX) / 1000} s and was killed`;
+      this.kill();
+      return;
+    }
+    this.#unanswered++;
+    this.#send({ kind: "ping" });
+    this.#cancelPing = this.#options.clock.setTimer(PING_EVERY_MS, () => this.#ping());
   }
 
   /** A child that has just ended can no longer be told anything; its exit is reported anyway. */
@@ -144,6 +171,7 @@ export class ChildProcess implements SupervisedProcess {
       }),
     ]);
     await this.#process.exited;
+    this.#cancelPing();
     const asked = this.#state === "stopping";
     this.#state = "exited";
     // Not for long: a grandchild may hold the pipes open after the child is gone.

@@ -8,6 +8,8 @@ export interface NatsServerConfig {
   readonly host: string;
   /** 0 lets the server choose a free one and write it to a ports file. */
   readonly port: number;
+  /** What clients must give; absent: nothing. */
+  readonly token?: string;
   /** Absolute path of a folder of this server's own. */
   readonly folder: string;
 }
@@ -15,18 +17,17 @@ export interface NatsServerConfig {
 /** The server's configuration file. */
 export function renderNatsConfig(config: NatsServerConfig): string {
   const quote = JSON.stringify;
+  const authorization = config.token === undefined ? "" : `authorization { token: ${quote(config.token)} }\n`;
   return `# Written at each start; edits are lost.
 server_name: ${quote(config.serverName)}
 host: ${quote(config.host)}
 port: ${config.port === 0 ? -1 : config.port}
 ports_file_dir: ${quote(config.folder)}
 max_payload: ${MAX_PAYLOAD_BYTES}
-
+${authorization}
 jetstream {
   max_memory_store: 256MB
   store_dir: ${quote(join(config.folder, "jetstream"))}
-  # Only tiny control records live here: better slow than lost.
-  sync_interval: always
 }
 `;
 }

@@ -10,17 +10,17 @@ import { loadModelText, type ModelText } from "../../models/model-text.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { pageOnce } from "../../web/build.ts";
 import type { GatewayRole, RoleStart } from "../role.ts";
-import { joinMesh, processMetadata } from "./membership.ts";
+import { joinMesh, memberMetadata } from "./membership.ts";
 
 export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
-  const { mesh, host: hostname, port, modelPath } = role;
+  const { mesh, listen: hostname, port, modelPath } = role;
   const text = await loadModelText(modelPath);
   const transport = await joinMesh(role, "gateway", context.log);
   const live = new LiveFeed({ mesh, transport, clock: systemClock, textOf: textOfToken(text) });
   const sessions = new SessionClient({ mesh, transport, clock: systemClock, live });
   const metrics = new GatewayMetrics();
   const presence = announce(transport, {
-    identity: { name: "gateway", id: randomUUID(), version, metadata: processMetadata() },
+    identity: { name: "gateway", id: randomUUID(), version, metadata: memberMetadata(role)() },
     description: "OpenAI-compatible API over HTTP",
     started: new Date(),
     endpoints: () => [],

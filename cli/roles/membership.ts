@@ -1,19 +1,26 @@
 import { hostname } from "node:os";
 import type { Log } from "../../actors/runtime/log.ts";
-import { connectNats } from "../../transport/nats.ts";
-import type { Transport } from "../../transport/transport.ts";
+import type { NatsTransport } from "../../transport/nats.ts";
+import { connectMesh } from "../connect-mesh.ts";
+import type { NatsAccess, RolePlace } from "../role.ts";
+
+interface Member {
+  readonly nats: NatsAccess;
+  readonly mesh: string;
+  readonly host: string;
+}
 
 /** What `nats micro info` shows of every actor of this process. */
-export const processMetadata = (): Record<string, string> => ({
-  pid: String(process.pid),
-  host: hostname(),
-});
+export const memberMetadata =
+  (member: Member, place?: RolePlace): (() => Record<string, string>) =>
+  () => ({
+    pid: String(process.pid),
+    host: member.host,
+    machine: hostname(),
+    ...(place !== undefined && { epoch: String(place.epoch) }),
+  });
 
 /** A child's own connection to the mesh. */
-export function joinMesh(
-  member: { readonly natsUrl: string; readonly mesh: string },
-  name: string,
-  log: Log,
-): Promise<Transport> {
-  return connectNats({ url: member.natsUrl, name: `${member.mesh}-${name}`, log });
+export function joinMesh(member: Member, name: string, log: Log): Promise<NatsTransport> {
+  return connectMesh(member.nats, { name: `${member.mesh}-${member.host}-${name}`, log });
 }

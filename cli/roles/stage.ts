@@ -1,87 +1,112 @@
+import type { ActorRef } from "../../actors/runtime/actor.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
 import type { Log } from "../../actors/runtime/log.ts";
 import { spawn } from "../../actors/runtime/spawn.ts";
 import { stageActor } from "../../actors/stage.ts";
 import { StageReports } from "../../actors/stage-reports.ts";
-import { epoch } from "../../decoding/ids.ts";
+import { epoch, type TokenId } from "../../decoding/ids.ts";
 import { measureCosts } from "../../models/cost-table.ts";
 import { LiveCosts } from "../../models/live-costs.ts";
 import { loadModelText } from "../../models/model-text.ts";
 import { Pace, type PaceFit } from "../../models/pace.ts";
-import type { CostTable } from "../../models/stage-engine.ts";
+import type { CostTable, StageEngine } from "../../models/stage-engine.ts";
 import { readManifest } from "../../models/stage-manifest.ts";
-import { isFirstStage, isLastStage } from "../../models/stage-spec.ts";
+import type { StageSpec } from "../../models/stage-spec.ts";
 import { startStageEngine } from "../../models/worker-stage-engine.ts";
 import { shapeLink } from "../../transport/shaped-link.ts";
 import { ANY, stageSubject } from "../../transport/subjects.ts";
 import type { Transport } from "../../transport/transport.ts";
-import type { RoleStart, StagePayload, StageRole } from "../role.ts";
-import { joinMesh, processMetadata } from "./membership.ts";
+import type { RolePlace, RoleStart, StagePayload, StageRole } from "../role.ts";
+import { joinMesh, memberMetadata } from "./membership.ts";
+import { PlacedActor } from "./placed-actor.ts";
 
 /** Segment sizes that a stage measures itself with at its start. */
 const COST_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
 export const startStage: RoleStart<StageRole> = async (role, context) => {
-  const { stage: spec, folder, threads, kvBudgetBytes, mesh } = role;
+  const { layers, folder, threads, kvBudgetBytes } = role;
   const clock = systemClock;
   const { hidden } = await readManifest(folder);
   const engine = await startStageEngine({ dir: folder, threads, kvBudgetBytes });
   engine.ended.then((error) => error && context.fail(error), context.fail);
-  const measured = await measureCosts(engine, {
-    sizes: COST_SIZES,
-    ...(isFirstStage(spec) ? {} : { hidden }),
-    drawsTokens: isLastStage(spec),
-  });
-  const unshaped = await joinMesh(role, `stage-${spec.index}`, context.log);
-  const transport = behindLink(unshaped, role, context.log);
-  const textOf = isLastStage(spec) ? { textOf: await loadTextOf(role.modelPath) } : {};
+  const isLast = layers.endLayer === layers.layerCount;
+  const measure = { sizes: COST_SIZES, ...(layers.firstLayer > 0 && { hidden }), drawsTokens: isLast };
+  const measured = role.costs ?? (await measureCosts(engine, measure));
+  const transport = await joinMesh(role, `layers-${layers.firstLayer}-${layers.endLayer}`, context.log);
+  const textOf = isLast ? { textOf: await loadTextOf(role.modelPath) } : {};
   const pace = role.pace === undefined ? undefined : new Pace(role.pace, clock);
-  const reports = new StageReports({
-    mesh,
-    epoch: role.epoch,
-    stage: spec.index,
-    transport,
-    clock,
-    costs: pace?.costs ?? new LiveCosts(measured),
-    work: { transport: unshaped, timeOriginMs: performance.timeOrigin, always: role.reportWork },
-  });
-  const metadata = () => ({
-    ...processMetadata(),
-    numerics: spec.numerics,
-    layers: `${spec.firstLayer}-${spec.endLayer - 1}`,
-    costs_ms: formatCosts(reports.costs),
-    measured_costs_ms: formatCosts(measured),
-    ...(pace && formatFit(pace.fit)),
-  });
-  const actor = await spawn(
-    stageActor({
-      mesh,
-      epoch: epoch(role.epoch),
-      spec,
-      hidden,
-      engine,
-      dtype: "f32",
-      onWork: (work, watched) => reports.worked(work, watched),
-      ...(pace && { pace }),
-      ...textOf,
-    }),
-    { transport, clock, log: context.log, metadata },
+  const costs = pace?.costs ?? new LiveCosts(measured);
+  const loaded = { role, engine, hidden, measured, transport, costs, log: context.log };
+  const placed = new PlacedActor(context, (place) =>
+    startActor({ ...loaded, ...textOf, ...(pace && { pace }) }, place),
   );
-  actor.ended.then((error) => error && context.fail(error), context.fail);
+  if (role.place !== undefined) await placed.enter(role.place);
   return {
-    payload: { costs: reports.costs } satisfies StagePayload,
+    payload: { costs: costs instanceof LiveCosts ? costs.table : costs } satisfies StagePayload,
+    tell: (place) => void placed.enter(place as RolePlace),
     async stop() {
-      await actor.stop();
+      await placed.stop();
       await transport.close();
       await engine.close();
     },
   };
 };
 
+/** What is loaded once and serves all epochs. */
+interface LoadedStage {
+  readonly role: StageRole;
+  readonly engine: StageEngine;
+  readonly hidden: number;
+  readonly measured: CostTable;
+  readonly transport: Transport;
+  readonly costs: CostTable | LiveCosts;
+  readonly pace?: Pace;
+  readonly textOf?: (tokens: readonly TokenId[]) => string;
+  readonly log: Log;
+}
+
+function startActor(loaded: LoadedStage, place: RolePlace): Promise<ActorRef> {
+  const { role, engine, hidden, measured, transport: unshaped, costs, pace, textOf, log } = loaded;
+  const { mesh } = role;
+  const { index, stageCount } = place;
+  const clock = systemClock;
+  const spec: StageSpec = { ...role.layers, index, stageCount };
+  const transport = behindLink(unshaped, role, place, log);
+  const reports = new StageReports({
+    mesh,
+    epoch: place.epoch,
+    stage: index,
+    transport,
+    clock,
+    costs,
+    work: { transport: unshaped, timeOriginMs: performance.timeOrigin, always: role.reportWork },
+  });
+  const metadata = () => ({
+    ...memberMetadata(role, place)(),
+    numerics: spec.numerics,
+    layers: `${spec.firstLayer}-${spec.endLayer - 1}`,
+    costs_ms: formatCosts(reports.costs),
+    measured_costs_ms: formatCosts(measured),
+    ...(pace && formatFit(pace.fit)),
+  });
+  const actor = stageActor({
+    mesh,
+    epoch: epoch(place.epoch),
+    spec,
+    hidden,
+    engine,
+    dtype: "f32",
+    onWork: (work, watched) => reports.worked(work, watched),
+    ...(pace && { pace }),
+    ...(textOf && { textOf }),
+  });
+  return spawn(actor, { transport, clock, log, metadata });
+}
+
 /** The stage's own way into the mesh; the first stage's also carries what the tree manager sends to it. */
-function behindLink(transport: Transport, { link, mesh, epoch, stage }: StageRole, log: Log): Transport {
+function behindLink(transport: Transport, { link, mesh }: StageRole, place: RolePlace, log: Log): Transport {
   if (link === undefined) return transport;
-  const inbound = isFirstStage(stage) ? { inbound: stageSubject(mesh, epoch, stage.index, ANY) } : {};
+  const inbound = place.index === 0 ? { inbound: stageSubject(mesh, place.epoch, 0, ANY) } : {};
   return shapeLink(transport, { link, clock: systemClock, log, ...inbound });
 }
 

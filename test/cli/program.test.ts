@@ -13,6 +13,9 @@ interface Parsed {
   readonly benchDrafters: BenchDraftersOptions[];
   readonly simulate: unknown[];
   readonly test: unknown[];
+  readonly node: unknown[];
+  readonly drain: unknown[];
+  readonly top: unknown[];
   readonly errors: string;
 }
 
@@ -25,6 +28,9 @@ async function parse(...args: string[]): Promise<Parsed> {
     benchDrafters: [] as BenchDraftersOptions[],
     simulate: [] as unknown[],
     test: [] as unknown[],
+    node: [] as unknown[],
+    drain: [] as unknown[],
+    top: [] as unknown[],
     errors: "",
   };
   const program = buildProgram({
@@ -35,6 +41,9 @@ async function parse(...args: string[]): Promise<Parsed> {
     simulate: async (options) => void parsed.simulate.push(options),
     test: async (options) => void parsed.test.push(options),
     actor: async () => {},
+    node: async (options) => void parsed.node.push(options),
+    drain: async (host, options) => void parsed.drain.push({ host, ...options }),
+    top: async (options) => void parsed.top.push(options),
   });
   for (const command of [program, ...program.commands]) {
     command
@@ -345,5 +354,45 @@ describe("exit codes and streams of the real program", () => {
     } finally {
       holder.stop(true);
     }
+  });
+});
+
+describe("commands for hosts", () => {
+  test("flowmesh node reads sizes and labels", async () => {
+    const { node } = await parse("node", "--memory", "1.5GB", "--labels", "gpu=no,site=attic", "--name", "a");
+    expect(node).toEqual([
+      {
+        nats: "nats://127.0.0.1:4222",
+        mesh: "home",
+        name: "a",
+        memory: 1.5 * 2 ** 30,
+        labels: { gpu: "no", site: "attic" },
+        reportWork: false,
+      },
+    ]);
+  });
+
+  test.each([
+    [["node", "--memory", "much"], /size like 512MB or 2GB/],
+    [["node", "--labels", "attic"], /site=attic/],
+    [["node", "--name", "My Host"], /a-z, 0-9/],
+    [["up", "--pin", "3-1:site=attic"], /0-3:site=attic/],
+    [["drain"], /missing required argument 'host'/],
+  ])("%p is refused with what would be right", async (args, says) => {
+    expect((await parse(...args)).errors).toMatch(says);
+  });
+
+  test("up --no-stages leaves the layers to others, and pins name layers from 0", async () => {
+    const { up } = await parse("up", "--no-stages", "--pin", "0-3:site=attic");
+    expect(up[0]?.stages).toBe(0);
+    expect(up[0]?.pin).toEqual([{ firstLayer: 0, endLayer: 4, label: "site", value: "attic" }]);
+  });
+
+  test("drain and top say where the mesh is", async () => {
+    const parsed = await parse("drain", "attic", "--mesh", "lab");
+    expect(parsed.drain).toEqual([{ host: "attic", nats: "nats://127.0.0.1:4222", mesh: "lab" }]);
+    expect((await parse("top", "--json")).top).toEqual([
+      { nats: "nats://127.0.0.1:4222", mesh: "home", json: true },
+    ]);
   });
 });

@@ -272,7 +272,7 @@ describe("a mesh that does not start", () => {
     "because it was called off ends with the signal's code and leaves nothing",
     async () => {
       const up = new RunningUp({}, "hang-tree");
-      await up.shows("actors… 66%");
+      await up.shows("actors… 80%");
       const descendants = await up.descendants();
       expect(descendants.some(isAlive)).toBe(true);
       up.process.kill("SIGINT");

@@ -10,6 +10,10 @@ export interface Faults {
   readonly doubling?: number;
   /** Longest time that a message is under way, milliseconds. */
   readonly delayMs?: number;
+  /** Whether nothing gets from one connection to another just now. */
+  readonly cut?: (from: string, to: string) => boolean;
+  /** Lets a message into the process that has the connection; it may have to wait there, or be gone. */
+  readonly enter?: (to: string, run: () => void) => void;
 }
 
 interface Event {
@@ -67,7 +71,12 @@ export class World {
       await settle();
       if (done()) return true;
       const next = this.#takeEarliest();
-      if (next === undefined || next.at > untilMs) return false;
+      if (next === undefined) return false;
+      if (next.at > untilMs) {
+        // For the next call to play.
+        this.#events.push(next);
+        return false;
+      }
       this.#now = next.at;
       next.run();
     }
@@ -78,13 +87,15 @@ export class World {
   }
 
   #deliver(delivery: Delivery): void {
-    const { loss, doubling = 0, delayMs = 3 } = this.faults;
+    const { loss, doubling = 0, delayMs = 3, cut, enter } = this.faults;
+    if (cut?.(delivery.from, delivery.to)) return;
+    const run = enter === undefined ? delivery.run : () => enter(delivery.to, delivery.run);
     if (this.random() < (loss?.(delivery.subject) ?? 0)) return;
     const link = `${delivery.from}>${delivery.to}`;
     const at = Math.max(this.#now + this.random() * delayMs, this.#lastArrival.get(link) ?? 0);
     this.#lastArrival.set(link, at);
-    this.#schedule(at - this.#now, delivery.run);
-    if (this.random() < doubling) this.#schedule(at - this.#now + this.random() * delayMs, delivery.run);
+    this.#schedule(at - this.#now, run);
+    if (this.random() < doubling) this.#schedule(at - this.#now + this.random() * delayMs, run);
   }
 
   #schedule(ms: number, run: () => void): () => void {
