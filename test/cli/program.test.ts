@@ -11,6 +11,7 @@ interface Parsed {
   readonly chat: unknown[];
   readonly bench: unknown[];
   readonly benchDrafters: BenchDraftersOptions[];
+  readonly trainDrafter: unknown[];
   readonly simulate: unknown[];
   readonly test: unknown[];
   readonly errors: string;
@@ -23,6 +24,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     chat: [] as unknown[],
     bench: [] as unknown[],
     benchDrafters: [] as BenchDraftersOptions[],
+    trainDrafter: [] as unknown[],
     simulate: [] as unknown[],
     test: [] as unknown[],
     errors: "",
@@ -32,6 +34,7 @@ async function parse(...args: string[]): Promise<Parsed> {
     chat: async (options) => void parsed.chat.push(options),
     bench: async (options) => void parsed.bench.push(options),
     benchDrafters: async (options) => void parsed.benchDrafters.push(options),
+    trainDrafter: async (options) => void parsed.trainDrafter.push(options),
     simulate: async (options) => void parsed.simulate.push(options),
     test: async (options) => void parsed.test.push(options),
     actor: async () => {},
