@@ -49,6 +49,13 @@ const program = buildProgram({
     await runSimulations(options);
     process.exit(0);
   },
+  trainDrafter: async (options) => {
+    const [{ trainDrafter }, { readSettings }] = await Promise.all([
+      import("./training/train-drafter.ts"),
+      import("./settings.ts"),
+    ]);
+    process.exit(await trainDrafter(options, { settings: readSettings(), output: process.stderr }));
+  },
   test: async (options) => {
     const { check } = await import("./check.ts");
     process.exit(await check(options));

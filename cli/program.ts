@@ -23,7 +23,11 @@ import {
 } from "./option-values.ts";
 import { DRAFTERS, NUMERICS } from "./role.ts";
 import { simulateCommand } from "./simulate-options.ts";
+
 import type { WatchOptions } from "./top-snapshot.ts";
+
+import { type TrainDrafterOptions, trainDrafterCommand } from "./training/train-drafter-options.ts";
+
 import type { UpOptions } from "./up-options.ts";
 
 const STAGES_MAX = 64;
@@ -41,6 +45,7 @@ export interface Commands {
   bench(options: BenchOptions): Promise<void>;
   benchDrafters(options: BenchDraftersOptions): Promise<void>;
   simulate(options: SimulateOptions): Promise<void>;
+  trainDrafter(options: TrainDrafterOptions): Promise<void>;
   test(options: { readonly only?: string; readonly filters: readonly string[] }): Promise<void>;
   actor(): Promise<void>;
 }
@@ -61,6 +66,7 @@ export function buildProgram(commands: Commands): Command {
   program.addCommand(benchCommand((options) => commands.bench(options)));
   program.addCommand(benchDraftersCommand((options) => commands.benchDrafters(options)));
   program.addCommand(simulateCommand((options) => commands.simulate(options)));
+  program.addCommand(trainDrafterCommand((options) => commands.trainDrafter(options)));
   program.addCommand(testCommand(commands));
   program.addCommand(
     new Command("actor").action(() => commands.actor()),

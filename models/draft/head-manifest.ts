@@ -61,8 +61,8 @@ const version2 = v.object({
   tokenizerSha256: sha256,
   /** The trainer's own measurement, on prompts that it did not train with. */
   acceptance: v.object({
-    prompts: count,
-    tokens: count,
+    prompts: v.pipe(v.number(), v.integer(), v.minValue(0)),
+    tokens: v.pipe(v.number(), v.integer(), v.minValue(0)),
     temperature: v.pipe(v.number(), v.minValue(0)),
     /** Share of the target's tokens that are the best guess, or among the best 4 or 8. */
     rows: v.array(v.object({ depth: count, top1: share, top4: share, top8: share })),

@@ -9,3 +9,6 @@ export const natsServerPath = (cacheRoot: string, version: string): string =>
 /** Remembers the SHA-256 of one file that may lie anywhere. */
 export const fileHashPath = (cacheRoot: string, filePath: string): string =>
   join(cacheRoot, "hashes", `${new Bun.CryptoHasher("sha256").update(filePath).digest("hex")}.json`);
+
+export const pythonEnvironmentPath = (cacheRoot: string, key: string): string =>
+  join(cacheRoot, "python", key);

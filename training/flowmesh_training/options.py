@@ -1,0 +1,47 @@
+"""Options of the trainer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="flowmesh_training", description="Trains a draft head for a GGUF model.")
+    add = parser.add_argument
+    add("--model", type=Path, required=True, help="the target: a GGUF file of the llama architecture")
+    add("--prompts", type=Path, required=True, help='JSON lines of {"tokens": […]}')
+    add("--eos", type=ids, required=True, help="token ids that end an answer: 2,0")
+    add("--work", type=Path, required=True, help="folder for answers and checkpoint; a stopped run goes on there")
+    add("--out", type=Path, required=True)
+    add("--name", required=True)
+    add("--target-name", default="")
+    add("--hours", type=positive, required=True)
+    add("--seed", type=int, default=1)
+    add("--tokens", type=int, default=4_000_000, help="enough tokens of answers")
+    add("--answer-tokens", type=int, default=208, help="the most of one answer")
+    add("--steps", type=int, help="training steps, in place of those that fit into the time")
+    add("--rows", type=int, default=192, help="answers at once")
+    add("--vocabulary", type=int, default=16384)
+    add("--layers", type=int, default=1)
+    add("--taps", type=ids, help="layers of the target, 1-based, ending with the last")
+    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--threads", type=int)
+    add("--licence", default="unknown")
+    add("--sources", default="")
+    add("--tokenizer-sha256", default="0" * 64)
+    add("--init", type=Path, help="a head's manifest to begin with")
+    return parser.parse_args()
+
+
+def ids(text: str) -> tuple[int, ...]:
+    return tuple(sorted({int(part) for part in text.split(",")}))
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("more than 0 is needed")
+    return value

@@ -1,0 +1,2 @@
+class Problem(Exception):
+    """What a user can mend; told in one line, without a trace."""

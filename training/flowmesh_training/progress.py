@@ -1,0 +1,26 @@
+"""Progress as lines of JSON on standard output, for the program that started the training."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+
+class Progress:
+    """Tells one step's progress, at most every `seconds`."""
+
+    def __init__(self, step: str, of: float, seconds: float = 2.0):
+        self.step = step
+        self.of = of
+        self.seconds = seconds
+        self.told = 0.0
+
+    def tell(self, done: float, note: str = "", last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self.told < self.seconds:
+            return
+        self.told = now
+        json.dump({"step": self.step, "done": round(done, 4), "of": round(self.of, 4), "note": note}, sys.stdout)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
