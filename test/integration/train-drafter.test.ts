@@ -97,7 +97,7 @@ describe("flowmesh train-drafter", () => {
     "has a trainer whose own tests pass",
     async () => {
       const environments = new Bun.Glob("*/bin/python");
-      const home = process.env["FLOWMESH_HOME"] ?? join(process.env["HOME"] ?? "", ".cache/flowmesh");
+      const home = process.env.FLOWMESH_HOME ?? join(process.env.HOME ?? "", ".cache/flowmesh");
       const [python] = [...environments.scanSync({ cwd: join(home, "python"), onlyFiles: false })];
       const child = Bun.spawn(
         [join(home, "python", python ?? ""), "-m", "unittest", "discover", "-s", "tests", "-t", "."],
