@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { TOP_LOGPROBS_MAX } from "../decoding/log-probs.ts";
 import { GROWTHS } from "../decoding/policies/policy.ts";
 import { LOGIT_BIAS_ENTRIES_MAX, SAMPLING_RANGES } from "../decoding/sampling-params.ts";
 
@@ -29,6 +30,15 @@ const sampling = v.object({
   seed: count,
 });
 
+const topCount = v.pipe(count, v.maxValue(TOP_LOGPROBS_MAX));
+
+/** PositionLogprobs, see there. */
+const positionLogprobsSchema = v.object({
+  token: count,
+  logprob: v.number(),
+  top: v.pipe(v.array(v.object({ token: count, logprob: v.number() })), v.readonly()),
+});
+
 /** What every stage must know of a session; rides on the first segment of each generation. */
 export const sessionSpecSchema = v.object({
   sampling,
@@ -42,6 +52,8 @@ export const sessionSpecSchema = v.object({
   prunes: v.boolean(),
   /** Whether stages tell of each of the session's segments (`event.work`), because somebody watches it. */
   reports: v.optional(v.boolean()),
+  /** Alternatives to tell of each token; absent: no log-probabilities are told. */
+  topLogprobs: v.optional(topCount),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -62,6 +74,9 @@ export const openSchema = v.object({
   epoch: v.optional(count, 0),
   /** How often the session was opened before. */
   attempt: v.optional(v.pipe(count, v.maxValue(ATTEMPTS_MAX)), 0),
+  /** `none`: nobody guesses for this session. */
+  drafter: v.optional(v.literal("none")),
+  topLogprobs: v.optional(topCount),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -82,6 +97,8 @@ export const commitSchema = v.object({
   tokens: ids,
   /** The tokens' text, for people who listen; a character cut by a token's end shows as U+FFFD. */
   text: v.string(),
+  /** One for each of `tokens`, where the session asked for them. */
+  logprobs: v.optional(v.array(positionLogprobsSchema)),
 });
 export type CommitMessage = v.InferOutput<typeof commitSchema>;
 
@@ -113,6 +130,8 @@ export const journalSchema = v.object({
   /** Position of the first accepted token: the length of the prompt. */
   position: count,
   tokens: ids,
+  /** One for each token that this tree manager saw committed, which are the last ones, where asked for. */
+  logprobs: v.optional(v.array(positionLogprobsSchema)),
   end: v.optional(endSchema),
 });
 export type JournalMessage = v.InferOutput<typeof journalSchema>;

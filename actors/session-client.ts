@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { DisconnectedError, NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
 import { eventSubject, sessionSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
@@ -186,13 +187,15 @@ class ClientSession implements Session {
   /** Asks a tree host to take the session with the tokens that are here. */
   async #ask(): Promise<void> {
     const { mesh, transport } = this.#options;
-    const { prompt, sampling, stopTokens, maxTokens, policy } = this.#request;
+    const { prompt, sampling, stopTokens, maxTokens, policy, drafter, topLogprobs } = this.#request;
     const open: OpenMessage = {
       prompt: [...prompt],
       sampling,
       stopTokens: [...stopTokens],
       maxTokens,
       policy,
+      drafter,
+      topLogprobs,
       ...(this.#watched && { reports: true }),
       accepted: [...this.#accepted],
       epoch: this.#options.epoch(),
@@ -236,15 +239,15 @@ class ClientSession implements Session {
       this.#fetchJournal();
       return;
     }
-    this.#take(commit.tokens.slice(known));
+    this.#take(commit.tokens.slice(known), commit.logprobs?.slice(known));
     this.#watch();
   }
 
-  #take(tokens: readonly number[]): void {
+  #take(tokens: readonly number[], logprobs: readonly PositionLogprobs[] | undefined): void {
     if (tokens.length === 0) return;
     this.#accepted.push(...tokens);
     this.#lostSinceMs = undefined;
-    this.#queue.push({ tokens });
+    this.#queue.push(logprobs === undefined ? { tokens } : { tokens, logprobs });
     this.#wake?.();
     if (this.#endHeard !== undefined) this.#ending(this.#endHeard);
   }
@@ -282,8 +285,9 @@ class ClientSession implements Session {
         this.#unanswered = 0;
         this.#lostSinceMs = undefined;
         if (this.#closed) return;
-        const { tokens, end } = parseJson(journalSchema, reply);
-        this.#take(tokens.slice(this.#accepted.length));
+        const { tokens, logprobs, end } = parseJson(journalSchema, reply);
+        const fresh = tokens.slice(this.#accepted.length);
+        this.#take(fresh, logprobs?.slice(logprobs.length - fresh.length));
         if (end !== undefined) this.#ending(end);
       })
       .catch((error: unknown) => this.#noJournal(error))

@@ -1,3 +1,4 @@
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 
 /** What the gateway needs of the mesh: it knows sessions, not models, stages or NATS. */
@@ -19,6 +20,10 @@ export interface SessionRequest {
   readonly policy?: string;
   /** Name under which the session may be watched while it runs; see LivePort. Absent: by nobody. */
   readonly live?: string;
+  /** `none`: nobody guesses, whatever the policy; absent: the mesh's drafter does. */
+  readonly drafter?: "none";
+  /** Alternatives to tell of each token, with its own log-probability; absent: neither is told. */
+  readonly topLogprobs?: number;
 }
 
 export interface Session {
@@ -34,6 +39,8 @@ export interface Session {
 export interface SessionCommit {
   /** Confirmed by one walk of the verifier. */
   readonly tokens: readonly number[];
+  /** One for each of `tokens`, where the request asked for them. */
+  readonly logprobs?: readonly PositionLogprobs[];
 }
 
 export interface SessionEnd {

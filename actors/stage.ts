@@ -1,4 +1,5 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
 import { KvBudgetError } from "../models/kv-cache.ts";
 import type { Pace } from "../models/pace.ts";
@@ -54,6 +55,8 @@ export type StageWork = Omit<StageWorkMessage, "epoch" | "stage">;
 interface Verdict {
   /** Undefined when the walk has not moved. */
   readonly walk: Walk | undefined;
+  /** One for each token of the walk, where the session asked for them. */
+  readonly logprobs: readonly PositionLogprobs[] | undefined;
   /** Time that the target's tokens took. */
   readonly headMs: number;
 }
@@ -145,7 +148,7 @@ class Stage implements Actor {
     const bytes =
       verdict === undefined
         ? this.#forward(sid, frame, result)
-        : this.#publishVerdict(sid, session, frame, verdict.walk);
+        : this.#publishVerdict(sid, session, frame, verdict);
     const { generation, sequence: segment, committed } = frame;
     const computeMs = result.computeMs + (verdict?.headMs ?? 0);
     const work = {
@@ -192,16 +195,20 @@ class Stage implements Actor {
   async #verify(session: StageSession, frame: SegmentFrame, result: StageResult): Promise<Verdict> {
     const { engine, hidden } = this.#options;
     const { clock } = this.#context;
-    const { sampling, prefillEnd } = session.spec;
+    const { sampling, prefillEnd, topLogprobs } = session.spec;
     const { path } = session;
     const { nodes } = result;
     if (frame.committed) path.write(path.length, nodes.tokens);
     let headMs = 0;
+    const logprobs: PositionLogprobs[] = [];
+    const wishes = topLogprobs === undefined ? {} : { topLogprobs };
     const target = async (index: number, position: number) => {
       const row = result.hidden.slice(index * hidden, (index + 1) * hidden);
       const beginMs = clock.now();
-      const token = await engine.nextToken(row, sampling, position, path.counts(sampling));
+      const drawn = await engine.nextToken(row, sampling, position, path.counts(sampling), wishes);
       headMs += clock.now() - beginMs;
+      const { token } = drawn;
+      if (drawn.logprobs) logprobs.push(drawn.logprobs);
       path.write(position, [token]);
       return token;
     };
@@ -210,21 +217,22 @@ class Stage implements Actor {
     if (!frame.committed) walk = await session.verification.advance(nodes, target);
     else if (nodes.positions[last] === prefillEnd)
       walk = await session.verification.begin(nodes, last, target);
-    return { walk, headMs };
+    return { walk, headMs, logprobs: topLogprobs === undefined ? undefined : logprobs };
   }
 
-  #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, walk: Walk | undefined): number {
+  #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, verdict: Verdict): number {
+    const { walk, logprobs } = verdict;
     if (walk === undefined) {
       const { certain } = session.verification;
       const ack = { generation: frame.generation, segment: frame.sequence, certain };
       return this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "ack", ack);
     }
-    const bytes = this.#publishCommit(sid, frame, walk);
+    const bytes = this.#publishCommit(sid, frame, walk, logprobs);
     this.#accept(sid, session, walk);
     return bytes;
   }
 
-  #publishCommit(sid: string, frame: SegmentFrame, walk: Walk): number {
+  #publishCommit(sid: string, frame: SegmentFrame, walk: Walk, logprobs: Verdict["logprobs"]): number {
     const { mesh, epoch, textOf } = this.#options;
     const { generation, sequence: segment } = frame;
     const text = textOf?.(walk.tokens) ?? "";
@@ -236,6 +244,7 @@ class Stage implements Actor {
       nodes: [...walk.nodes],
       tokens: [...walk.tokens],
       text,
+      ...(logprobs && { logprobs: [...logprobs] }),
     };
     return this.#publish(sessionSubject(mesh, sid, "commit"), encodeJson(commit));
   }

@@ -1,5 +1,6 @@
 import type { PipelineCosts } from "../decoding/costs.ts";
 import type { Epoch, NodeId } from "../decoding/ids.ts";
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { Policy } from "../decoding/policies/policy.ts";
 import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/session-flow.ts";
 import { encodeSegment } from "../transport/frame.ts";
@@ -94,6 +95,8 @@ class TreeManager implements Actor {
   readonly #connection: Subscription;
   #short: Subscription | undefined;
   #started: Subscription | undefined;
+  /** One for each token committed here, where the session asked for them. */
+  readonly #logprobs: PositionLogprobs[] = [];
   #stall: Subscription | undefined;
   #draftTimer: Subscription | undefined;
   #wakeTimer: Subscription | undefined;
@@ -104,7 +107,7 @@ class TreeManager implements Actor {
     this.#options = options;
     this.#context = context;
     const { mesh, sid, request, pipeline } = options;
-    this.#pipeline = pipeline;
+    this.#pipeline = this.#drafted(pipeline);
     this.#policy = options.makePolicy(pipeline.stageCount);
     this.#lastPosition = request.prompt.length + request.maxTokens - 1;
     this.#flow = new SessionFlow({
@@ -115,7 +118,7 @@ class TreeManager implements Actor {
       policy: this.#policy,
       stageCount: pipeline.stageCount,
       chunkNodes: options.chunkNodes,
-      hasDrafter: pipeline.hasDrafter,
+      hasDrafter: this.#pipeline.hasDrafter,
       costs: options.costs,
       now: () => context.clock.now(),
     });
@@ -151,7 +154,8 @@ class TreeManager implements Actor {
     if (address?.to === "session" && address.verb === "journal") {
       const position = this.#options.request.prompt.length;
       const tokens = [...this.#flow.journal.slice(position)];
-      const journal: JournalMessage = { position, tokens, end: this.#ended };
+      const logprobs = this.#options.request.topLogprobs === undefined ? undefined : this.#logprobs;
+      const journal: JournalMessage = { position, tokens, logprobs, end: this.#ended };
       message.respond(encodeJson(journal));
     } else if (this.#ended !== undefined) return;
     else if (address?.to === "event" && address.kind === "placement") this.#placed(message);
@@ -165,9 +169,12 @@ class TreeManager implements Actor {
     const commit = parseJson(commitSchema, message);
     if (commit.epoch !== this.#pipeline.epoch) return;
     this.#fruitlessReplays = 0;
-    const { generation, segment, position } = commit;
+    const { generation, segment, position, logprobs = [] } = commit;
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
-    this.#apply(this.#flow.commit({ generation, segment, ...walk }));
+    const known = this.#flow.journal.length;
+    const effects = this.#flow.commit({ generation, segment, ...walk });
+    this.#logprobs.push(...logprobs.slice(known - position, this.#flow.journal.length - position));
+    this.#apply(effects);
   }
 
   #cancelled(message: Message): void {
@@ -206,12 +213,17 @@ class TreeManager implements Actor {
   #move(epoch: Epoch, plan: Plan): void {
     const { mesh, sid, makePolicy } = this.#options;
     const stageCount = plan.stages.length;
-    this.#pipeline = { epoch, stageCount, hasDrafter: plan.drafter !== undefined };
+    this.#pipeline = this.#drafted({ epoch, stageCount, hasDrafter: plan.drafter !== undefined });
     this.#inbox.unsubscribe();
     this.#inbox = this.#context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
     this.#policy = makePolicy(stageCount);
     this.#fruitlessReplays = 0;
     this.#apply(this.#flow.move({ ...this.#pipeline, policy: this.#policy }));
+  }
+
+  /** As the session sees it, which may want nobody to guess. */
+  #drafted(pipeline: TreePipeline): TreePipeline {
+    return this.#options.request.drafter === "none" ? { ...pipeline, hasDrafter: false } : pipeline;
   }
 
   #addressed(message: Message): void {
@@ -302,6 +314,7 @@ class TreeManager implements Actor {
       promptTokens: request.prompt.length,
       prunes: this.#policy.prunes,
       reports: request.reports,
+      topLogprobs: request.topLogprobs,
     };
     const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = {

@@ -58,6 +58,15 @@ export function requirePolicy(policy: string | undefined, status: PipelineStatus
   );
 }
 
+/** Throws ApiError 400 for numerics that the mesh doesn't run with. */
+export function requireNumerics(numerics: string | undefined, status: PipelineStatus): void {
+  if (numerics === undefined || numerics === status.numerics) return;
+  throw invalidRequest(
+    `this mesh computes with numerics ${status.numerics}, not "${numerics}"`,
+    "flowmesh.numerics",
+  );
+}
+
 /** Throws ApiError 400 when the request biases a token that the model doesn't have. */
 export function requireTokens({ sampling }: GenerationParams, vocabularySize: number): void {
   const beyond = sampling.logitBias.find(({ token }) => token >= vocabularySize)?.token;
@@ -104,8 +113,22 @@ export function toSessionRequest(
     stopTokens,
     ...(params.policy === undefined ? {} : { policy: params.policy }),
     ...(params.live === undefined ? {} : { live: params.live }),
+    ...(params.drafter === undefined ? {} : { drafter: params.drafter }),
+    ...(params.topLogprobs === undefined ? {} : { topLogprobs: params.topLogprobs }),
   };
 }
+
+/**
+ * One request a choice: the first has the seed that was asked for, each next one the seed after it. Only
+ * the first can be watched: a live name is one session's.
+ */
+export const choiceRequests = (request: SessionRequest, count: number): SessionRequest[] =>
+  Array.from({ length: count }, (_, index) => ({
+    ...(index === 0 ? request : unwatched(request)),
+    sampling: { ...request.sampling, seed: (request.sampling.seed + index) % SEED_RANGE },
+  }));
+
+const unwatched = ({ live: _, ...request }: SessionRequest): SessionRequest => request;
 
 /** OpenAI's seeds may be negative; the sampler's are not. */
 const wrapSeed = (seed: number): number => (seed < 0 ? seed + SEED_RANGE : seed);

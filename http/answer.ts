@@ -1,14 +1,17 @@
 import type { Context } from "hono";
+import type { SessionRequest } from "../actors/session-port.ts";
 import {
+  choiceRequests,
   type PromptToAdmit,
   readyStatus,
   requireModel,
+  requireNumerics,
   requirePolicy,
   requireTokens,
   toSessionRequest,
 } from "./admission.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
-import { openGeneration } from "./generation.ts";
+import { type Generation, openGeneration } from "./generation.ts";
 import { type ReplyShape, respond } from "./reply.ts";
 import type { GenerationParams } from "./schemas.ts";
 
@@ -30,15 +33,30 @@ export async function answer(
   const status = readyStatus(gateway.sessions);
   requireModel(params.model, status);
   requirePolicy(params.policy, status);
+  requireNumerics(params.numerics, status);
   requireTokens(params, gateway.text.vocabularySize);
   const request = toSessionRequest(params, question.encode(), status, gateway.text.endTokens);
   // An open session waits for its turn without a byte sent, and an answer may take its time.
   c.env?.keepOpen?.();
-  const generation = await openGeneration(gateway, {
-    request,
-    stops: params.stops,
-    signal: c.req.raw.signal,
-    requestedAt,
-  });
-  return await respond(c, gateway, { shape, params, status, request, generation });
+  const { signal } = c.req.raw;
+  const open = (one: SessionRequest) =>
+    openGeneration(gateway, { request: one, stops: params.stops, signal, requestedAt });
+  const generations = await openAll(choiceRequests(request, params.choices), open);
+  return await respond(c, gateway, { shape, params, status, request, requestedAt, generations });
+}
+
+/** All of them; when one can't be had, those that could are given up. */
+async function openAll(
+  requests: readonly SessionRequest[],
+  open: (request: SessionRequest) => Promise<Generation>,
+): Promise<Generation[]> {
+  const opened = await Promise.allSettled(requests.map(open));
+  const generations = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = opened.find((one) => one.status === "rejected");
+  if (failed === undefined) return generations;
+  for (const generation of generations) {
+    generation.leave("another choice could not be opened");
+    await generation.run(() => {}).catch(() => {});
+  }
+  throw failed.reason;
 }

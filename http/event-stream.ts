@@ -29,6 +29,12 @@ export function eventStream(c: Context<GatewayEnv>, options: EventStreamOptions)
       await writing;
       sendingSince = undefined;
     };
+    // Several choices may have something to send at once.
+    let lastSent = Promise.resolve();
+    const inTurn = (data: string): Promise<void> => {
+      lastSent = lastSent.then(() => tracked(stream.writeSSE({ data })));
+      return lastSent;
+    };
     const tick = (): void => {
       if (sendingSince === undefined) {
         tracked(stream.write(": keep-alive\n\n")).catch(() => stream.abort());
@@ -41,7 +47,7 @@ export function eventStream(c: Context<GatewayEnv>, options: EventStreamOptions)
     let stopTimer = clock.setTimer(KEEP_ALIVE_MS, tick);
     stream.onAbort(() => options.onGone("the client left the stream"));
     try {
-      await options.produce((data) => tracked(stream.writeSSE({ data })));
+      await options.produce(inTurn);
     } finally {
       stopTimer();
     }

@@ -1,10 +1,12 @@
 import {
   type Session,
+  type SessionCommit,
   type SessionEnd,
   SessionError,
   type SessionRequest,
   type SessionStats,
 } from "../actors/session-port.ts";
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { ApiError, clientGone } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import type { SessionMeter, SessionOutcome } from "./metrics.ts";
@@ -14,12 +16,31 @@ import type { TokenDecoder } from "./text-port.ts";
 /** After a cancellation the mesh's last word is waited for this long, for the sake of the figures. */
 const END_WAIT_MS = 1000;
 
+/** A commit as the client may be told of it. */
+export interface CommitNote {
+  readonly tokens: number;
+  /** Since the request came. */
+  readonly ms: number;
+}
+
+/** What came of the answer since the last piece. */
+export interface Piece {
+  readonly text: string;
+  /** One a token whose text is whole by now, where the session tells them. */
+  readonly logprobs: readonly PositionLogprobs[];
+  readonly commits: readonly CommitNote[];
+}
+
 export interface GenerationResult {
   readonly finishReason: "stop" | "length";
+  /** What no piece has told. Its text is empty. */
+  readonly rest: Piece;
   /** Tokens up to the one that ended the answer, included: the same however commits group them. */
   readonly completionTokens: number;
   /** Commits heard. */
   readonly commits: number;
+  /** From the request to the first commit; undefined without any. */
+  readonly firstTokenMs: number | undefined;
   /** Absent when the mesh did not tell them in time. */
   readonly stats: SessionStats | undefined;
 }
@@ -44,13 +65,20 @@ export class Generation {
   readonly #gateway: Gateway;
   readonly #session: Session;
   readonly #signal: AbortSignal;
+  readonly #requestedAt: number;
   readonly #meter: SessionMeter;
   readonly #decoder: TokenDecoder;
   readonly #cut: StopCut;
   readonly #endTokens: ReadonlySet<number>;
   readonly #onAbort = (): void => this.leave("the client left");
+  /** Log-probabilities whose text was not shown yet, with the length of all text up to their token's end. */
+  #waiting: { readonly end: number; readonly logprobs: PositionLogprobs }[] = [];
+  #notes: CommitNote[] = [];
+  #decodedLength = 0;
+  #shownLength = 0;
   #completionTokens = 0;
   #commits = 0;
+  #firstTokenMs: number | undefined;
   #ended = false;
   #clientGone = false;
 
@@ -58,6 +86,7 @@ export class Generation {
     this.#gateway = gateway;
     this.#session = session;
     this.#signal = options.signal;
+    this.#requestedAt = options.requestedAt;
     this.#meter = gateway.metrics.openSession(options.request.prompt.length, options.requestedAt);
     this.#decoder = gateway.text.decoder();
     this.#cut = new StopCut(options.stops);
@@ -76,20 +105,19 @@ export class Generation {
    * Runs to the end, once. `show` gets the text of each commit that has some to show, and holds the next
    * one back until it resolves. Rejects with SessionError `failed`, or with ApiError when it was cancelled.
    */
-  async run(show: (text: string) => Promise<void> | void): Promise<GenerationResult> {
+  async run(show: (piece: Piece) => Promise<void> | void): Promise<GenerationResult> {
     let outcome: SessionOutcome = "error";
     let stats: SessionStats | undefined;
     try {
       for await (const commit of this.#session.commits) {
-        this.#commits++;
-        this.#meter.commit(commit.tokens.length, this.#gateway.clock.now());
-        const text = this.#read(commit.tokens);
-        if (text !== "") await show(text);
+        this.#note(commit.tokens.length);
+        const text = this.#read(commit);
+        if (text !== "") await show(this.#piece(text));
         if (this.#cut.found) break;
       }
       if (!this.#cut.found) {
         const tail = this.#cut.push(this.#decoder.flush()) + this.#cut.end();
-        if (tail !== "") await show(tail);
+        if (tail !== "") await show(this.#piece(tail));
       }
       if (this.#cut.found) this.#session.cancel("stop string");
       const end = await this.#end();
@@ -97,8 +125,10 @@ export class Generation {
       outcome = this.#cut.found ? "stop" : (end?.reason ?? "cancelled");
       return {
         finishReason: this.#finishReason(end),
+        rest: this.#piece(""),
         completionTokens: this.#completionTokens,
         commits: this.#commits,
+        firstTokenMs: this.#firstTokenMs,
         stats,
       };
     } catch (error) {
@@ -111,16 +141,45 @@ export class Generation {
     }
   }
 
+  #note(tokens: number): void {
+    const now = this.#gateway.clock.now();
+    this.#commits++;
+    this.#meter.commit(tokens, now);
+    const ms = now - this.#requestedAt;
+    this.#firstTokenMs ??= ms;
+    this.#notes.push({ tokens, ms });
+  }
+
   /** Token by token, so that what is shown and counted does not depend on how commits group them. */
-  #read(tokens: readonly number[]): string {
+  #read({ tokens, logprobs }: SessionCommit): string {
     let text = "";
-    for (const token of tokens) {
+    for (const [index, token] of tokens.entries()) {
       if (this.#ended || this.#cut.found) break;
       this.#completionTokens++;
-      if (this.#endTokens.has(token)) this.#ended = true;
-      else text += this.#cut.push(this.#decoder.push([token]));
+      if (this.#endTokens.has(token)) {
+        this.#ended = true;
+        break;
+      }
+      const decoded = this.#decoder.push([token]);
+      this.#decodedLength += decoded.length;
+      text += this.#cut.push(decoded);
+      const told = logprobs?.[index];
+      // A token that ends inside a character waits for the rest of it.
+      const end = this.#decodedLength + (decoded === "" ? 1 : 0);
+      if (told !== undefined) this.#waiting.push({ end, logprobs: told });
     }
     return text;
+  }
+
+  /** A token's log-probabilities go out with the last of its text. What a stop string cut away has none. */
+  #piece(text: string): Piece {
+    this.#shownLength += text.length;
+    const isLast = text === "" && !this.#cut.found;
+    const ready = isLast ? -1 : this.#waiting.findIndex(({ end }) => end > this.#shownLength);
+    const told = this.#waiting.splice(0, ready < 0 ? this.#waiting.length : ready);
+    const commits = this.#notes;
+    this.#notes = [];
+    return { text, logprobs: told.map(({ logprobs }) => logprobs), commits };
   }
 
   /** How the session ended; undefined when it was cancelled here and the mesh is slow to confirm. */

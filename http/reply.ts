@@ -1,13 +1,27 @@
-import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import type { PipelineStatus, SessionRequest } from "../actors/session-port.ts";
+import { envelope, extension, toMicroseconds, usage } from "./account.ts";
 import { toApiError } from "./errors.ts";
 import { eventStream } from "./event-stream.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
-import type { Generation, GenerationResult } from "./generation.ts";
+import type { Generation, GenerationResult, Piece } from "./generation.ts";
+import type { LogprobsForm } from "./logprobs.ts";
 import type { GenerationParams } from "./schemas.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
+export type FinishReason = GenerationResult["finishReason"] | "tool_calls";
+
+/** Turns one choice's text into the fields that carry it. */
+export interface ChoiceWriter {
+  /** Choice fields of the chunks that carry this piece of the text, in order; maybe none. */
+  push(text: string): readonly Fields[];
+  /** Choice fields of what was held back; the text has ended. */
+  end(): readonly Fields[];
+  /** Choice fields of the whole; after `end`. */
+  whole(): Fields;
+  /** What the choice ended with, given how its text ended. */
+  finishReason(reason: GenerationResult["finishReason"]): FinishReason;
+}
 
 /** What differs between the two endpoints' replies. */
 export interface ReplyShape {
@@ -16,63 +30,88 @@ export interface ReplyShape {
   readonly chunkObject: string;
   /** Choice fields of the chunk that a stream begins with; absent when it begins with text. */
   readonly opening?: Fields;
-  /** Choice fields of a stream's last choice. */
+  /** Choice fields of a stream's last chunk of a choice. */
   readonly closing: Fields;
-  /** Choice fields that carry a piece of the text. */
-  piece(text: string): Fields;
-  /** Choice fields that carry the whole text. */
-  whole(text: string): Fields;
+  readonly logprobs: LogprobsForm;
+  writer(): ChoiceWriter;
 }
 
 export interface Reply {
   readonly shape: ReplyShape;
   readonly params: GenerationParams;
   readonly status: PipelineStatus;
+  /** Of the first choice; the others differ in their seeds only. */
   readonly request: SessionRequest;
-  readonly generation: Generation;
+  readonly requestedAt: number;
+  /** One a choice, in the order of their indices. */
+  readonly generations: readonly Generation[];
 }
 
 /** Answers with one JSON object, or with an event stream when the request asks for one. */
 export async function respond(c: Context<GatewayEnv>, gateway: Gateway, reply: Reply): Promise<Response> {
-  const { generation, params, shape } = reply;
-  const envelope = {
-    id: `${shape.idPrefix}${crypto.randomUUID().replaceAll("-", "")}`,
-    created: Math.floor(Date.now() / 1000),
-    model: reply.status.modelId,
-    system_fingerprint: fingerprint(reply.status),
-  };
-  if (params.stream) return streamed(c, gateway, reply, envelope);
-  let text = "";
-  const result = await generation.run((piece) => {
-    text += piece;
-  });
+  if (reply.params.stream) return streamed(c, gateway, reply);
+  const choices = await allOrNone(reply, (generation, index) =>
+    wholeChoice(gateway, reply, generation, index),
+  );
+  const results = choices.map(({ result }) => result);
+  const commits = choices.flatMap(({ commits: notes }) => notes);
   return c.json({
-    ...envelope,
-    object: shape.object,
-    choices: [choice(shape.whole(text), result.finishReason)],
-    usage: usage(reply, result),
-    flowmesh: extension(reply, result),
+    ...envelope(reply),
+    object: reply.shape.object,
+    choices: choices.map(({ fields }) => fields),
+    usage: usage(reply, results),
+    flowmesh: extension(gateway, reply, results, commits),
   });
 }
 
-function streamed(c: Context<GatewayEnv>, gateway: Gateway, reply: Reply, envelope: Fields): Response {
-  const { generation, params, shape } = reply;
+async function wholeChoice(
+  gateway: Gateway,
+  { shape, params }: Reply,
+  generation: Generation,
+  index: number,
+) {
+  const writer = shape.writer();
+  const logprobs = shape.logprobs(gateway.text);
+  const pieces: Piece[] = [];
+  const result = await generation.run((piece) => {
+    pieces.push(piece);
+    writer.push(piece.text);
+  });
+  writer.end();
+  pieces.push(result.rest);
+  const told = pieces.flatMap((piece) => piece.logprobs);
+  const fields = {
+    index,
+    ...writer.whole(),
+    logprobs: params.topLogprobs === undefined ? null : logprobs(told),
+    finish_reason: writer.finishReason(result.finishReason),
+  };
+  return { fields, result, commits: pieces.flatMap(({ commits }) => commits) };
+}
+
+function streamed(c: Context<GatewayEnv>, gateway: Gateway, reply: Reply): Response {
+  const { generations, params, shape } = reply;
+  const head = { ...envelope(reply), object: shape.chunkObject };
   return eventStream(c, {
     clock: gateway.clock,
-    onGone: (reason) => generation.leave(reason),
+    onGone: (reason) => {
+      for (const generation of generations) generation.leave(reason);
+    },
     async produce(send) {
       const unknownUsage = params.includeUsage ? { usage: null } : {};
-      const sendChunk = (fields: Fields): Promise<void> =>
-        send(JSON.stringify({ ...envelope, object: shape.chunkObject, ...fields }));
-      const sendChoice = (fields: Fields, finishReason: string | null = null): Promise<void> =>
-        sendChunk({ choices: [choice(fields, finishReason)], ...unknownUsage });
+      const chunk = (choices: readonly Fields[], fields: Fields): Promise<void> =>
+        send(JSON.stringify({ ...head, choices, ...fields }));
+      const sendChoice: SendChoice = (choice, own = {}) => chunk([choice], { ...unknownUsage, ...own });
       try {
-        if (shape.opening) await sendChoice(shape.opening);
-        const result = await generation.run((text) => sendChoice(shape.piece(text)));
-        await sendChoice(shape.closing, result.finishReason);
-        if (params.includeUsage) {
-          await sendChunk({ choices: [], usage: usage(reply, result), flowmesh: extension(reply, result) });
+        if (shape.opening) {
+          for (const index of generations.keys()) await sendChoice(choice(index, shape.opening));
         }
+        const results = await allOrNone(reply, (generation, index) =>
+          streamChoice(gateway, reply, generation, index, sendChoice),
+        );
+        const account = extension(gateway, reply, results);
+        if (params.includeUsage) await chunk([], { usage: usage(reply, results), flowmesh: account });
+        else if (params.tells.commits || params.tells.timings) await chunk([], { flowmesh: account });
         await send("[DONE]");
       } catch (error) {
         const apiError = toApiError(error);
@@ -85,41 +124,77 @@ function streamed(c: Context<GatewayEnv>, gateway: Gateway, reply: Reply, envelo
   });
 }
 
-const choice = (fields: Fields, finishReason: string | null): Fields => ({
-  index: 0,
-  ...fields,
-  logprobs: null,
-  finish_reason: finishReason,
-});
+type SendChoice = (choice: Fields, own?: Fields) => Promise<void>;
 
-function usage(reply: Reply, result: GenerationResult): Fields {
-  const promptTokens = reply.request.prompt.length;
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: result.completionTokens,
-    total_tokens: promptTokens + result.completionTokens,
+async function streamChoice(
+  gateway: Gateway,
+  { shape, params }: Reply,
+  generation: Generation,
+  index: number,
+  send: SendChoice,
+): Promise<GenerationResult> {
+  const writer = shape.writer();
+  const toLogprobs = shape.logprobs(gateway.text);
+  let untold: Piece = { text: "", logprobs: [], commits: [] };
+  /** Each chunk of one piece has a part of its text; the first one has the rest of what is to tell. */
+  const sendAll = async (chunks: readonly Fields[], reason: FinishReason | null = null): Promise<void> => {
+    for (const fields of chunks) {
+      const { logprobs, commits } = untold;
+      untold = { text: "", logprobs: [], commits: [] };
+      const told = logprobs.length > 0 ? toLogprobs(logprobs) : null;
+      const note =
+        commits.length > 0 && params.tells.commits ? { flowmesh: commitFields(commits, params) } : {};
+      await send(choice(index, fields, told, reason), note);
+    }
   };
+  const add = ({ logprobs, commits }: Piece): void => {
+    untold = {
+      text: "",
+      logprobs: [...untold.logprobs, ...logprobs],
+      commits: [...untold.commits, ...commits],
+    };
+  };
+  const result = await generation.run(async (piece) => {
+    add(piece);
+    await sendAll(writer.push(piece.text));
+  });
+  await sendAll(writer.end());
+  add(result.rest);
+  await sendAll([shape.closing], writer.finishReason(result.finishReason));
+  return result;
 }
 
-/**
- * The `flowmesh` object beside `usage`: the seed that gives this answer again, and how speculation went.
- * The mesh's own three counts are absent when it did not tell them in time after a stop string.
- */
-function extension(reply: Reply, result: GenerationResult): Fields {
-  const { stats } = result;
-  return {
-    seed: reply.request.sampling.seed,
-    commits: result.commits,
-    ...(stats && {
-      draft_tokens: stats.draftTokens,
-      accepted_tokens: stats.acceptedTokens,
-      segments: stats.segments,
-    }),
-  };
+/** All choices at once; when one fails, the others are of no use and end. */
+async function allOrNone<T>(
+  { generations }: Reply,
+  run: (generation: Generation, index: number) => Promise<T>,
+): Promise<T[]> {
+  let failure: { readonly error: unknown } | undefined;
+  const running = generations.map(async (generation, index) => {
+    try {
+      return await run(generation, index);
+    } catch (error) {
+      failure ??= { error };
+      for (const other of generations) if (other !== generation) other.leave("another choice failed");
+      throw error;
+    }
+  });
+  await Promise.allSettled(running);
+  if (failure !== undefined) throw failure.error;
+  return await Promise.all(running);
 }
 
-/** Changes with whatever may change an answer: the model, and the arithmetic that runs it. */
-function fingerprint(status: PipelineStatus): string {
-  const digest = createHash("sha256").update(`${status.modelId}\n${status.numerics}`).digest("hex");
-  return `fp_${digest.slice(0, 12)}`;
+const choice = (
+  index: number,
+  fields: Fields,
+  logprobs: unknown = null,
+  finishReason: FinishReason | null = null,
+): Fields => ({ index, ...fields, logprobs, finish_reason: finishReason });
+
+function commitFields(commits: Piece["commits"], { tells }: GenerationParams): Fields {
+  const tokens = commits.map((note) => note.tokens);
+  return {
+    commit_tokens: tokens,
+    ...(tells.timings && { commit_ms: commits.map(({ ms }) => toMicroseconds(ms)) }),
+  };
 }

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { LIVE_NAME } from "../actors/live-port.ts";
+import { TOP_LOGPROBS_MAX } from "../decoding/log-probs.ts";
 import {
   GREEDY,
   LOGIT_BIAS_ENTRIES_MAX,
@@ -10,9 +11,13 @@ import {
 import { type ApiError, invalidRequest } from "./errors.ts";
 import { asObject } from "./request-body.ts";
 import type { ChatMessage } from "./text-port.ts";
-import { rejectUnsupported } from "./unsupported.ts";
+import { rejectUnknown, rejectUnsupported } from "./unsupported.ts";
 
 const MAX_STOP_STRINGS = 4;
+/** Each is a session of its own. */
+const MAX_CHOICES = 16;
+/** OpenAI's bound for completions. */
+const MAX_COMPLETION_LOGPROBS = 5;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -65,10 +70,19 @@ const generationFields = {
       typeof input === "string" ? stopString : v.pipe(v.array(stopString), v.maxLength(MAX_STOP_STRINGS)),
     ),
   ),
-  n: v.nullish(v.literal(1, "Only one choice per request is supported: n must be 1")),
+  n: v.nullish(v.pipe(positive, v.maxValue(MAX_CHOICES)), 1),
   stream: v.nullish(v.boolean(), false),
   stream_options: v.nullish(v.object({ include_usage: v.nullish(v.boolean()) })),
-  flowmesh: v.nullish(v.object({ policy: v.nullish(v.string()), live: v.nullish(liveName) })),
+  flowmesh: v.nullish(
+    v.strictObject({
+      policy: v.nullish(v.string()),
+      live: v.nullish(liveName),
+      drafter: v.nullish(v.literal("none", 'It can only be "none"; leave it out for the mesh\'s own')),
+      numerics: v.nullish(v.string()),
+      commits: v.nullish(v.boolean(), false),
+      timings: v.nullish(v.boolean(), false),
+    }),
+  ),
 };
 
 const textPart = v.object({
@@ -86,6 +100,8 @@ const chatSchema = v.object({
   ...generationFields,
   messages: v.pipe(v.array(message), v.minLength(1, "At least one message is needed")),
   max_completion_tokens: v.nullish(positive),
+  logprobs: v.nullish(v.boolean(), false),
+  top_logprobs: v.nullish(v.pipe(count, v.maxValue(TOP_LOGPROBS_MAX))),
 });
 
 const tokenIds = v.pipe(v.array(count), v.minLength(1, "The prompt must not be empty"));
@@ -100,6 +116,7 @@ const isBatch = (input: unknown): boolean =>
 const completionSchema = v.object({
   ...generationFields,
   prompt: v.lazy((input) => (isBatch(input) ? oneOfBatch : onePrompt)),
+  logprobs: v.nullish(v.pipe(count, v.maxValue(MAX_COMPLETION_LOGPROBS))),
 });
 
 /** What both endpoints ask of a generation, in the gateway's own words. */
@@ -114,6 +131,15 @@ export interface GenerationParams {
   readonly policy: string | undefined;
   /** Name under which the answer may be watched. */
   readonly live: string | undefined;
+  readonly drafter: "none" | undefined;
+  /** Numerics that the request insists on. */
+  readonly numerics: string | undefined;
+  /** Choices, each with a seed of its own. */
+  readonly choices: number;
+  /** Alternatives to tell of each token; undefined: no log-probabilities are told. */
+  readonly topLogprobs: number | undefined;
+  /** Additions of our own that were asked for. */
+  readonly tells: { readonly commits: boolean; readonly timings: boolean };
 }
 
 export interface ChatParams extends GenerationParams {
@@ -127,8 +153,13 @@ export interface CompletionParams extends GenerationParams {
 /** Body of POST /v1/chat/completions. Throws ApiError 400 that names the first field at fault. */
 export function parseChat(body: unknown): ChatParams {
   const request = parse(chatSchema, body);
+  if (request.top_logprobs != null && !request.logprobs) {
+    throw invalidRequest("top_logprobs needs logprobs: true", "top_logprobs");
+  }
+  const topLogprobs = request.logprobs ? (request.top_logprobs ?? 0) : undefined;
+  const shared = { ...request, max_tokens: request.max_completion_tokens ?? request.max_tokens };
   return {
-    ...generationParams({ ...request, max_tokens: request.max_completion_tokens ?? request.max_tokens }),
+    ...generationParams(shared, topLogprobs),
     messages: request.messages.map((one) => ({
       role: one.role === "developer" ? "system" : one.role,
       content:
@@ -140,13 +171,16 @@ export function parseChat(body: unknown): ChatParams {
 /** Body of POST /v1/completions. Throws ApiError 400 that names the first field at fault. */
 export function parseCompletion(body: unknown): CompletionParams {
   const request = parse(completionSchema, body);
-  return { ...generationParams(request), prompt: request.prompt };
+  return { ...generationParams(request, request.logprobs ?? undefined), prompt: request.prompt };
 }
 
 const generationObject = v.object(generationFields);
 
-function generationParams(request: v.InferOutput<typeof generationObject>): GenerationParams {
-  const { stop } = request;
+function generationParams(
+  request: v.InferOutput<typeof generationObject>,
+  topLogprobs: number | undefined,
+): GenerationParams {
+  const { stop, flowmesh } = request;
   return {
     model: request.model,
     maxTokens: request.max_tokens ?? undefined,
@@ -164,13 +198,22 @@ function generationParams(request: v.InferOutput<typeof generationObject>): Gene
     stops: typeof stop === "string" ? [stop] : (stop ?? []),
     stream: request.stream,
     includeUsage: request.stream_options?.include_usage ?? false,
-    policy: request.flowmesh?.policy ?? undefined,
-    live: request.flowmesh?.live ?? undefined,
+    policy: flowmesh?.policy ?? undefined,
+    live: flowmesh?.live ?? undefined,
+    drafter: flowmesh?.drafter ?? undefined,
+    numerics: flowmesh?.numerics ?? undefined,
+    choices: request.n,
+    topLogprobs,
+    tells: { commits: flowmesh?.commits ?? false, timings: flowmesh?.timings ?? false },
   };
 }
 
-function parse<Schema extends v.GenericSchema>(schema: Schema, body: unknown): v.InferOutput<Schema> {
-  rejectUnsupported(asObject(body));
+type RequestSchema = v.ObjectSchema<v.ObjectEntries, undefined>;
+
+function parse<Schema extends RequestSchema>(schema: Schema, body: unknown): v.InferOutput<Schema> {
+  const object = asObject(body);
+  rejectUnsupported(object);
+  rejectUnknown(object, Object.keys(schema.entries));
   const result = v.safeParse(schema, body, { abortEarly: true });
   if (result.success) return result.output;
   throw fromIssue(result.issues[0]);

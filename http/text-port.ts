@@ -9,6 +9,8 @@ export interface TextPort {
   encodeText(text: string): Uint32Array;
   /** One for each answer. */
   decoder(): TokenDecoder;
+  /** UTF-8 bytes that a token stands for; they may end or begin inside a character. */
+  tokenBytes(token: number): Uint8Array;
   /** Tokens that end an answer; their text is never shown. */
   readonly endTokens: readonly number[];
   /** Token ids are below this. */

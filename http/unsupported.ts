@@ -24,15 +24,38 @@ const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
   functions: isEmpty,
   function_call: isEmptyOr("none", "auto"),
   response_format: isEmptyOr({ type: "text" }),
-  logprobs: (value) => value !== 0 && isEmpty(value),
-  top_logprobs: isEmpty,
   modalities: isEmptyOr(["text"]),
   audio: isEmpty,
   web_search_options: (value) => value === undefined || value === null,
   suffix: isEmpty,
   echo: isEmpty,
   best_of: isEmptyOr(1),
+  store: isEmpty,
+  prediction: isEmpty,
+  reasoning_effort: isEmptyOr("none"),
+  verbosity: isEmptyOr("medium"),
+  service_tier: isEmptyOr("auto", "default"),
+  moderation: isEmpty,
 };
+
+/** Labels that clients put on requests for their own sake: they ask for nothing. */
+const LABELS: ReadonlySet<string> = new Set([
+  "user",
+  "metadata",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "parallel_tool_calls",
+]);
+
+/** Throws ApiError 400 that names the first field that is neither known nor one of OpenAI's. */
+export function rejectUnknown(body: Readonly<Record<string, unknown>>, known: readonly string[]): void {
+  const isKnown = (field: string) =>
+    known.includes(field) || LABELS.has(field) || Object.hasOwn(UNSUPPORTED, field);
+  const unknown = Object.keys(body).find((field) => !isKnown(field));
+  if (unknown === undefined) return;
+  throw invalidRequest(`there is no parameter "${unknown}" here`, unknown, "unknown_parameter");
+}
 
 /** Throws ApiError 400 that names the first such field. */
 export function rejectUnsupported(body: Readonly<Record<string, unknown>>): void {

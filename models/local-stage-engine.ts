@@ -1,11 +1,12 @@
 import { NO_NODE, type NodeId, type TokenId } from "../decoding/ids.ts";
+import { positionLogprobs } from "../decoding/log-probs.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import { Sampler } from "../decoding/sampling.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { EMPTY_NODES, type SegmentNodes } from "../decoding/segment.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import { SerialQueue } from "./serial-queue.ts";
-import type { StageEngine, StageResult, StageRun, TapRows } from "./stage-engine.ts";
+import type { DrawnToken, DrawWishes, StageEngine, StageResult, StageRun, TapRows } from "./stage-engine.ts";
 import type { RowCache, StageMath } from "./stage-math.ts";
 import { StageSession } from "./stage-session.ts";
 
@@ -44,10 +45,15 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     sampling: SamplingParams,
     position: number,
     counts: PathCounts,
-  ): Promise<TokenId> {
-    return this.#queue.run(async () =>
-      this.#sampler.sample(await this.#math.logits(hiddenRow), sampling, position, counts),
-    );
+    { topLogprobs }: DrawWishes = {},
+  ): Promise<DrawnToken> {
+    return this.#queue.run(async () => {
+      const logits = await this.#math.logits(hiddenRow);
+      const token = this.#sampler.sample(logits, sampling, position, counts);
+      return topLogprobs === undefined
+        ? { token }
+        : { token, logprobs: positionLogprobs(logits, token, topLogprobs) };
+    });
   }
 
   release(session: string): Promise<void> {

@@ -20,6 +20,8 @@ export interface ModelText {
   encodeText(text: string): Uint32Array;
   /** A decoder for one answer; control tokens give no text. */
   decoder(): TokenTextDecoder;
+  /** Bytes of UTF-8 that a token stands for. */
+  tokenBytes(token: number): Uint8Array;
   readonly endTokens: readonly number[];
   readonly vocabularySize: number;
 }
@@ -55,6 +57,7 @@ export function createModelText(file: ModelFile): ModelText {
       return withBos;
     },
     decoder: () => new TokenTextDecoder(tokenizer, { hide: tokenizer.specialTokens.values() }),
+    tokenBytes: (token) => tokenizer.tokenBytes(token),
     endTokens: tokenizer.eosTokens,
     vocabularySize: tokenizer.vocabSize,
   };

@@ -1,4 +1,5 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
+import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { SegmentNodes } from "../decoding/segment.ts";
@@ -27,6 +28,17 @@ export interface StageResult {
   readonly taps: readonly TapRows[];
   /** Time inside the model, without queueing. */
   readonly computeMs: number;
+}
+
+/** What some requests want of a draw, beside the token. */
+export interface DrawWishes {
+  /** Alternatives to tell with the token's own log-probability; absent: neither is told. */
+  readonly topLogprobs?: number;
+}
+
+export interface DrawnToken {
+  readonly token: TokenId;
+  readonly logprobs?: PositionLogprobs;
 }
 
 /** Rows of one tap for some nodes. */
@@ -61,7 +73,8 @@ export interface StageEngine {
     sampling: SamplingParams,
     position: number,
     counts: PathCounts,
-  ): Promise<TokenId>;
+    wishes?: DrawWishes,
+  ): Promise<DrawnToken>;
   /** Frees all rows of the session; unknown sessions are ignored. */
   release(session: string): Promise<void>;
   /** Live and allocated KV rows, for memory accounting and leak tests. */

@@ -46,7 +46,7 @@ class StageHost {
         await stage.commit(call.session, call.accepted, call.next);
         return undefined;
       case "nextToken":
-        return stage.nextToken(call.hiddenRow, call.sampling, call.position, call.counts);
+        return stage.nextToken(call.hiddenRow, call.sampling, call.position, call.counts, call.wishes);
       case "release":
         await stage.release(call.session);
         return undefined;

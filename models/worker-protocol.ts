@@ -1,7 +1,7 @@
 import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
-import type { StageEngine, StageRun } from "./stage-engine.ts";
+import type { DrawWishes, StageEngine, StageRun } from "./stage-engine.ts";
 import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
 
 export interface StageEngineOptions {
@@ -29,6 +29,7 @@ export type StageCall =
       readonly sampling: SamplingParams;
       readonly position: number;
       readonly counts: PathCounts;
+      readonly wishes: DrawWishes;
     }
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "usage" }

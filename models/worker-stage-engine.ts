@@ -2,7 +2,7 @@ import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { KvBudgetError } from "./kv-cache.ts";
-import type { StageEngine, StageResult, StageRun } from "./stage-engine.ts";
+import type { DrawnToken, DrawWishes, StageEngine, StageResult, StageRun } from "./stage-engine.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 import type { StageAnswers, StageCall, StageEngineOptions, StageFailure } from "./worker-protocol.ts";
 
@@ -54,8 +54,9 @@ export class WorkerStageEngine implements StageEngine {
     sampling: SamplingParams,
     position: number,
     counts: PathCounts,
-  ): Promise<TokenId> {
-    return this.#calls.ask<"nextToken">({ kind: "nextToken", hiddenRow, sampling, position, counts });
+    wishes: DrawWishes = {},
+  ): Promise<DrawnToken> {
+    return this.#calls.ask<"nextToken">({ kind: "nextToken", hiddenRow, sampling, position, counts, wishes });
   }
 
   async release(session: string): Promise<void> {

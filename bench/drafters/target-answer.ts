@@ -40,7 +40,7 @@ export async function answerOf(target: StageEngine, order: AnswerOrder): Promise
     for (const { layer, rows } of taps) tapped.set(layer, [...(tapped.get(layer) ?? []), rows]);
     if (end < text.length) return tokenId(0);
     const row = hidden.slice(hidden.length - hidden.length / ids.length);
-    return target.nextToken(row, sampling, end, NO_COUNTS);
+    return (await target.nextToken(row, sampling, end, NO_COUNTS)).token;
   };
   try {
     let next = tokenId(0);

@@ -25,7 +25,6 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     started: new Date(),
     endpoints: () => [],
   });
-
   const app = createApp({
     sessions,
     text,

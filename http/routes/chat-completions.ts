@@ -3,10 +3,12 @@ import { DEFAULT_MAX_TOKENS } from "../admission.ts";
 import { answer } from "../answer.ts";
 import { invalidRequest } from "../errors.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { chatLogprobs } from "../logprobs.ts";
 import type { ReplyShape } from "../reply.ts";
 import { readJson } from "../request-body.ts";
 import { parseChat } from "../schemas.ts";
 import type { ChatMessage, TextPort } from "../text-port.ts";
+import { textWriter } from "../text-writer.ts";
 
 const shape: ReplyShape = {
   idPrefix: "chatcmpl-",
@@ -14,8 +16,12 @@ const shape: ReplyShape = {
   chunkObject: "chat.completion.chunk",
   opening: { delta: { role: "assistant", content: "" } },
   closing: { delta: {} },
-  piece: (content) => ({ delta: { content } }),
-  whole: (content) => ({ message: { role: "assistant", content, refusal: null } }),
+  logprobs: chatLogprobs,
+  writer: () =>
+    textWriter(
+      (content) => ({ delta: { content } }),
+      (content) => ({ message: { role: "assistant", content, refusal: null } }),
+    ),
 };
 
 /** POST /v1/chat/completions */

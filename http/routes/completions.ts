@@ -2,10 +2,12 @@ import type { Context } from "hono";
 import { answer } from "../answer.ts";
 import { invalidRequest } from "../errors.ts";
 import type { Gateway, GatewayEnv } from "../gateway.ts";
+import { completionLogprobs } from "../logprobs.ts";
 import type { ReplyShape } from "../reply.ts";
 import { readJson } from "../request-body.ts";
 import { parseCompletion } from "../schemas.ts";
 import type { TextPort } from "../text-port.ts";
+import { textWriter } from "../text-writer.ts";
 
 /** OpenAI's default for this endpoint. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -15,8 +17,12 @@ const shape: ReplyShape = {
   object: "text_completion",
   chunkObject: "text_completion",
   closing: { text: "" },
-  piece: (text) => ({ text }),
-  whole: (text) => ({ text }),
+  logprobs: completionLogprobs,
+  writer: () =>
+    textWriter(
+      (text) => ({ text }),
+      (text) => ({ text }),
+    ),
 };
 
 /** POST /v1/completions */

@@ -34,7 +34,7 @@ function scriptedEngine(answer: readonly number[], firstPosition: number, draws:
     }),
     nextToken: async (_row, _sampling, position, { tokens, inAnswer }) => {
       draws.push([position, ...Array.from(tokens, (token, i) => `${token}×${inAnswer[i]}`).sort()]);
-      return tokenId(answer[position - firstPosition]!);
+      return { token: tokenId(answer[position - firstPosition]!) };
     },
     commit: async () => {},
     release: async () => {},

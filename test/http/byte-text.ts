@@ -23,6 +23,10 @@ export class ByteText implements TextPort {
     return Uint32Array.from(bytes(text));
   }
 
+  tokenBytes(token: number): Uint8Array {
+    return token === END_TOKEN ? encoder.encode(END_TEXT) : Uint8Array.of(token);
+  }
+
   decoder(): TokenDecoder {
     const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
     return {

@@ -85,7 +85,8 @@ describe("a field at fault is named with status 400", () => {
     ["stop[1]", { stop: ["a", ""] }],
     ["stop", { stop: "\ud83d" }],
     ["stop[0]", { stop: [1] }],
-    ["n", { n: 2 }],
+    ["n", { n: 0 }],
+    ["n", { n: 17 }],
     ["stream", { stream: "yes" }],
     ["stream_options.include_usage", { stream_options: { include_usage: 1 } }],
     ["flowmesh.policy", { flowmesh: { policy: 3 } }],
@@ -100,7 +101,15 @@ describe("a field at fault is named with status 400", () => {
     ["functions", { functions: [{ name: "f" }] }],
     ["function_call", { function_call: { name: "f" } }],
     ["response_format", { response_format: { type: "json_object" } }],
-    ["logprobs", { logprobs: true }],
+    ["logprobs", { logprobs: 1 }],
+    ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
+    ["flowmesh.drafter", { flowmesh: { drafter: "head" } }],
+    ["flowmesh.numerics", { flowmesh: { numerics: "precise" } }],
+    ["flowmesh.polizy", { flowmesh: { polizy: "flowspec" } }],
+    ["min_tokens", { min_tokens: 3 }],
+    ["store", { store: true }],
+    ["prediction", { prediction: { type: "content", content: "x" } }],
+    ["reasoning_effort", { reasoning_effort: "high" }],
     ["top_logprobs", { top_logprobs: 2 }],
     ["modalities", { modalities: ["text", "audio"] }],
     ["audio", { audio: { voice: "x", format: "wav" } }],
@@ -127,7 +136,8 @@ describe("a field at fault is named with status 400", () => {
     ["suffix", { prompt: "a", suffix: "b" }],
     ["echo", { prompt: "a", echo: true }],
     ["best_of", { prompt: "a", best_of: 2 }],
-    ["logprobs", { prompt: "a", logprobs: 0 }],
+    ["logprobs", { prompt: "a", logprobs: 6 }],
+    ["messages", { prompt: "a", messages: [] }],
   ])("completions: %s in %j", async (param, fields) => {
     await using gateway = new ServedGateway({ commits: [[END_TOKEN]] });
     const response = await gateway.post("/v1/completions", fields);
@@ -181,7 +191,7 @@ describe("requests that are no questions", () => {
 
   test("a body past the bound, with its length told or not", async () => {
     await using gateway = new ServedGateway();
-    const text = JSON.stringify({ ...question, filler: "x".repeat(MAX_BODY_BYTES) });
+    const text = JSON.stringify({ ...question, user: "x".repeat(MAX_BODY_BYTES) });
     const told = await gateway.post("/v1/chat/completions", text);
     expect(told.status).toBe(413);
     expect((await errorOf(told)).code).toBe("request_too_large");
@@ -200,8 +210,8 @@ describe("requests that are no questions", () => {
 
   test("a body just below the bound is read", async () => {
     await using gateway = new ServedGateway({ commits: [[END_TOKEN]] });
-    const room = MAX_BODY_BYTES - JSON.stringify({ ...question, filler: "" }).length;
-    const response = await gateway.post("/v1/chat/completions", { ...question, filler: "x".repeat(room) });
+    const room = MAX_BODY_BYTES - JSON.stringify({ ...question, user: "" }).length;
+    const response = await gateway.post("/v1/chat/completions", { ...question, user: "x".repeat(room) });
     expect(response.status).toBe(200);
   });
 

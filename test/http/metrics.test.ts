@@ -32,7 +32,7 @@ describe("GET /metrics", () => {
     await gateway.client.chat.completions.stream(question).finalContent();
     await gateway.client.completions.create({ model: "default", prompt: "12345", max_tokens: 2 });
     await gateway.client.chat.completions.create({ ...question, stop: "c" });
-    await gateway.post("/v1/chat/completions", { ...question, n: 2 });
+    await gateway.post("/v1/chat/completions", { ...question, n: 0 });
     await fetch(`${gateway.url}/favicon.ico`);
     await fetch(`${gateway.url}/wp-login.php`);
     await gateway.client.models.retrieve("tiny-model");

@@ -8,8 +8,17 @@ import type {
   SessionStats,
 } from "../../actors/session-port.ts";
 
+import type { PositionLogprobs } from "../../decoding/log-probs.ts";
+
 /** Draft nodes that each commit of the double cost. */
 export const DRAFTED_PER_COMMIT = 7;
+
+/** What the double tells of a token: any figures, as long as they show which token they belong to. */
+const scriptedLogprobs = (token: number, topCount: number): PositionLogprobs => ({
+  token,
+  logprob: -token / 100,
+  top: Array.from({ length: topCount }, (_, rank) => ({ token: 65 + rank, logprob: 0 - rank })),
+});
 
 export interface Script {
   readonly commits: readonly (readonly number[])[];
@@ -103,7 +112,7 @@ export class ScriptedSession implements Session {
   }
 
   async *#play(): AsyncGenerator<SessionCommit> {
-    const { maxTokens, stopTokens } = this.request;
+    const { maxTokens, stopTokens, topLogprobs } = this.request;
     for (const script of this.#script.commits) {
       await new Promise((resolve) => setImmediate(resolve));
       if (this.cancelReasons.length > 0) return;
@@ -113,7 +122,9 @@ export class ScriptedSession implements Session {
         .slice(0, Math.max(0, maxTokens - this.#tokens));
       this.#tokens += tokens.length;
       this.#commits++;
-      yield { tokens };
+      yield topLogprobs === undefined
+        ? { tokens }
+        : { tokens, logprobs: tokens.map((token) => scriptedLogprobs(token, topLogprobs)) };
       if (tokens.some((token) => stopTokens.includes(token))) return this.#end("stop");
       if (this.#tokens === maxTokens) return this.#end("length");
     }

@@ -106,6 +106,26 @@ describe("a running mesh", () => {
   );
 
   test(
+    "tells the same log-probabilities whatever the policy, the greedy token's first",
+    async () => {
+      const told = async (policy: string) => {
+        const asked = { ...ask(2, 12, 0), logprobs: true, top_logprobs: 3, flowmesh: { policy } };
+        const { choices } = await client.chat.completions.create(asked);
+        return choices[0]?.logprobs?.content ?? [];
+      };
+      const plain = await told("autoregressive");
+      expect(plain.length).toBeGreaterThanOrEqual(11);
+      for (const { token, logprob, top_logprobs } of plain) {
+        expect(top_logprobs).toHaveLength(3);
+        expect(top_logprobs[0]).toMatchObject({ token, logprob });
+        expect(top_logprobs.reduce((sum, one) => sum + Math.exp(one.logprob), 0)).toBeLessThanOrEqual(1);
+      }
+      expect(await told("fullflow")).toEqual(plain);
+    },
+    2 * MINUTES,
+  );
+
+  test(
     "forgets a session everywhere when its client leaves",
     async () => {
       const ends = hearSessions("end");

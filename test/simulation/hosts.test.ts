@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { SessionClient } from "../../actors/session-client.ts";
 import type { Session, SessionEnd } from "../../actors/session-port.ts";
+import type { PositionLogprobs } from "../../decoding/log-probs.ts";
 import { GREEDY } from "../../decoding/sampling-params.ts";
+import { roundedLogprobs } from "../decoding/naive-logprobs.ts";
 import { MESH, SimMesh } from "./hosts.ts";
 import { TOY_POLICIES } from "./toy-mesh.ts";
-import { plainDecoding } from "./toy-model.ts";
+import { plainDecoding, plainLogprobs } from "./toy-model.ts";
 import { seededRandom, World } from "./world.ts";
 
 /** FLOWMESH_SEEDS=10000 plays that many; FLOWMESH_SEED=n replays one. */
@@ -16,6 +18,9 @@ const SESSIONS = 2;
 
 interface Run {
   readonly tokens: number[];
+  /** One for each of the tokens. */
+  readonly logprobs: PositionLogprobs[];
+  readonly prompt: readonly number[];
   readonly expected: readonly number[];
   end: SessionEnd | undefined;
 }
@@ -51,13 +56,23 @@ async function play(seed: number): Promise<string[]> {
     const sampling = { ...GREEDY, temperature: draw(2), seed: draw(1e9) };
     const count = 20 + draw(60);
     const expected = plainDecoding(prompt, sampling, { count, stopTokens: [] });
-    const run: Run = { tokens: [], expected, end: undefined };
+    const run: Run = { tokens: [], logprobs: [], prompt, expected, end: undefined };
     runs.push(run);
     const policy = TOY_POLICIES[(seed + i) % TOY_POLICIES.length]!;
-    const request = { prompt: Uint32Array.from(prompt), sampling, maxTokens: count, stopTokens: [], policy };
+    const request = {
+      prompt: Uint32Array.from(prompt),
+      sampling,
+      maxTokens: count,
+      stopTokens: [],
+      policy,
+      topLogprobs: 1,
+    };
     const listen = async (session: Session) => {
       opened++;
-      for await (const { tokens } of session.commits) run.tokens.push(...tokens);
+      for await (const { tokens, logprobs = [] } of session.commits) {
+        run.tokens.push(...tokens);
+        run.logprobs.push(...logprobs);
+      }
       run.end = await session.ended;
     };
     client.open(request).then(listen, (error: unknown) => {
@@ -73,10 +88,16 @@ async function play(seed: number): Promise<string[]> {
   });
   const faults = await disturb(mesh, draw);
   const finished = await world.play(() => runs.every(({ end }) => end !== undefined), world.now + 600_000);
-  for (const { tokens, expected, end } of runs) {
+  for (const { tokens, logprobs, prompt, expected, end } of runs) {
     const whole = end?.reason === "length";
     const right = whole ? expected : expected.slice(0, tokens.length);
     expect({ seed, faults, finished, tokens }).toEqual({ seed, faults, finished: true, tokens: [...right] });
+    const told = plainLogprobs(prompt, tokens, 1).map(roundedLogprobs);
+    expect({ seed, faults, logprobs: logprobs.map(roundedLogprobs) }).toEqual({
+      seed,
+      faults,
+      logprobs: told,
+    });
     expect({ seed, reason: end?.reason }).toEqual({ seed, reason: whole ? "length" : "error" });
   }
   expect({ seed, faults, violations: mesh.violations }).toEqual({ seed, faults, violations: [] });

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import type { Session, SessionEnd } from "../../actors/session-port.ts";
+import type { Session, SessionEnd, SessionRequest } from "../../actors/session-port.ts";
+import type { PositionLogprobs } from "../../decoding/log-probs.ts";
 import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
+import { roundedLogprobs } from "../decoding/naive-logprobs.ts";
 import { TOY_POLICIES, ToyMesh } from "./toy-mesh.ts";
-import { plainDecoding } from "./toy-model.ts";
+import { plainDecoding, plainLogprobs } from "./toy-model.ts";
 import { type Faults, seededRandom, World } from "./world.ts";
 
 const SEEDS = 400;
@@ -13,14 +15,16 @@ const seeds = (count: number): number[] =>
 
 interface Heard {
   tokens: number[];
+  logprobs: PositionLogprobs[];
   commits: number;
 }
 
 function listen(session: Session): Heard {
-  const heard: Heard = { tokens: [], commits: 0 };
+  const heard: Heard = { tokens: [], logprobs: [], commits: 0 };
   const read = async () => {
     for await (const commit of session.commits) {
       heard.tokens.push(...commit.tokens);
+      heard.logprobs.push(...(commit.logprobs ?? []));
       heard.commits++;
     }
   };
@@ -57,12 +61,26 @@ function drawCase(seed: number) {
   return { sampling, prompt, policy, stopTokens, stageCount, count, skill };
 }
 
-async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, world: World) => Promise<void>) {
+async function play(
+  seed: number,
+  faults: Faults,
+  disturb?: (mesh: ToyMesh, world: World) => Promise<void>,
+  wishes: Pick<SessionRequest, "drafter"> = {},
+) {
   const { sampling, prompt, policy, stopTokens, stageCount, count, skill } = drawCase(seed);
   const world = new World(seed, {});
   const mesh = await ToyMesh.start(world, { stageCount, draftSkill: skill });
   let session: Session | undefined;
-  const request = { prompt: Uint32Array.from(prompt), sampling, maxTokens: count, stopTokens, policy };
+  const topLogprobs = seed % 3 === 0 ? undefined : seed % 4;
+  const request = {
+    prompt: Uint32Array.from(prompt),
+    sampling,
+    maxTokens: count,
+    stopTokens,
+    policy,
+    ...(topLogprobs !== undefined && { topLogprobs }),
+    ...wishes,
+  };
   const opening = mesh.client.open(request).then((opened) => {
     session = opened;
   });
@@ -86,6 +104,11 @@ async function play(seed: number, faults: Faults, disturb?: (mesh: ToyMesh, worl
   const expected = plainDecoding(prompt, sampling, { count, stopTokens });
   // The seed is part of the comparison, so that a failure says what to replay.
   expect({ seed, finished, tokens: heard.tokens }).toEqual({ seed, finished: true, tokens: expected });
+  const logprobs = topLogprobs === undefined ? [] : plainLogprobs(prompt, expected, topLogprobs);
+  expect({ seed, logprobs: heard.logprobs.map(roundedLogprobs) }).toEqual({
+    seed,
+    logprobs: logprobs.map(roundedLogprobs),
+  });
   expect({ seed, reason: end?.reason }).toEqual({
     seed,
     reason: stopTokens.includes(expected.at(-1)!) ? "stop" : "length",
@@ -99,6 +122,14 @@ describe("a session through the whole mesh, in simulation", () => {
       const { world, mesh } = await play(seed, { delayMs: 5 });
       expect({ seed, wrong: mesh.drafter.wrongRows }).toEqual({ seed, wrong: [] });
       expect({ seed, warnings: world.warnings }).toEqual({ seed, warnings: [] });
+      await world.stop();
+    }
+  });
+
+  test("that wants nobody to guess gets the same tokens without a draft", async () => {
+    for (const seed of seeds(TOY_POLICIES.length)) {
+      const { world, stats } = await play(seed, { delayMs: 5 }, undefined, { drafter: "none" });
+      expect({ seed, drafted: stats.draftTokens }).toEqual({ seed, drafted: 0 });
       await world.stop();
     }
   });

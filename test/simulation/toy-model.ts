@@ -1,4 +1,6 @@
+import type { PositionLogprobs } from "../../decoding/log-probs.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
+import { naiveLogprobs } from "../decoding/naive-logprobs.ts";
 import { naiveSample } from "../decoding/naive-sampling.ts";
 
 /**
@@ -65,3 +67,14 @@ export function plainDecoding(
   }
   return path.slice(prompt.length);
 }
+
+/** What the target held of each token of `answer` when it chose it. */
+export const plainLogprobs = (
+  prompt: readonly number[],
+  answer: readonly number[],
+  topCount: number,
+): PositionLogprobs[] =>
+  answer.map((token, index) => {
+    const states = toyStates([...prompt, ...answer.slice(0, index)]);
+    return naiveLogprobs(toyLogits(states[TOY.layers]!.at(-1)!), token, topCount);
+  });

@@ -83,7 +83,7 @@ describe("the default model against an fp32 implementation", () => {
         for (const [i, token] of tokens.entries()) {
           const row = promptTokens.length - 1 + i;
           const hiddenRow = hidden.subarray(row * math.hidden, (row + 1) * math.hidden);
-          const chosen = await engine.nextToken(hiddenRow, GREEDY, row + 1, NO_COUNTS);
+          const { token: chosen } = await engine.nextToken(hiddenRow, GREEDY, row + 1, NO_COUNTS);
           if (chosen === token) continue;
           expect([id, i, gaps[i]! < nearTie ? "near-tie" : gaps[i]!]).toEqual([id, i, "near-tie"]);
           nearTies++;

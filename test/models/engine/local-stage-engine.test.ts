@@ -177,7 +177,19 @@ test("nothing to compute is an empty result", async () => {
 
 test("the next token comes from the row's logits", async () => {
   const { engine } = open();
-  expect(await engine.nextToken(Float32Array.of(42, 0), GREEDY, 7, NO_COUNTS)).toBe(tokenId(42));
+  expect(await engine.nextToken(Float32Array.of(42, 0), GREEDY, 7, NO_COUNTS)).toEqual({
+    token: tokenId(42),
+  });
+});
+
+test("the target's log-probabilities are told where they are wished for, whatever is drawn", async () => {
+  const { engine } = open();
+  const sampling = { ...GREEDY, logitBias: [{ token: 3, bias: 100 }] };
+  const plain = await engine.nextToken(Float32Array.of(42, 0), GREEDY, 7, NO_COUNTS, { topLogprobs: 2 });
+  const biased = await engine.nextToken(Float32Array.of(42, 0), sampling, 7, NO_COUNTS, { topLogprobs: 2 });
+  expect(plain.logprobs?.top[0]).toEqual({ token: 42, logprob: plain.logprobs!.logprob });
+  expect(biased.logprobs).toMatchObject({ token: 3, top: plain.logprobs!.top });
+  expect(biased.logprobs!.logprob).toBeLessThan(plain.logprobs!.logprob);
 });
 
 test("close waits for the calls before it and frees the model", async () => {
