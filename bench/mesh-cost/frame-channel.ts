@@ -103,12 +103,10 @@ class FrameReader {
 
   #complete(): void {
     this.#filled = 0;
-    const body = this.#body;
-    if (body === undefined) {
-      this.#body = new Uint8Array(new DataView(this.#length.buffer).getUint32(0, true));
-      return;
-    }
-    this.#body = undefined;
-    this.#onFrame(body);
+    const body = this.#body ?? new Uint8Array(new DataView(this.#length.buffer).getUint32(0, true));
+    // An empty body is whole at once: no byte may come behind it.
+    const isWhole = this.#body !== undefined || body.length === 0;
+    this.#body = isWhole ? undefined : body;
+    if (isWhole) this.#onFrame(body);
   }
 }

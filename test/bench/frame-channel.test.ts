@@ -30,7 +30,7 @@ test("frames of any size arrive over TCP in order, whole and aligned", async () 
       expect(received).toEqual(bodies);
       for (const { byteOffset } of received) expect(byteOffset % 8).toBe(0);
     }),
-    { numRuns: 25 },
+    { numRuns: 25, examples: [[[new Uint8Array(0)]], [[new Uint8Array(9), new Uint8Array(0)]]] },
   );
   await near.close();
 });
