@@ -1,7 +1,6 @@
 import type { Epoch } from "../decoding/ids.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { DraftCandidates, DraftEngine } from "../models/draft-engine.ts";
-import { FrameError } from "../transport/errors.ts";
 import { decodeFeatures } from "../transport/frame.ts";
 import { ANY, draftSubject, eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
@@ -12,13 +11,14 @@ import {
   type CandidatesMessage,
   type CommitMessage,
   commitSchema,
+  dropMalformed,
   type ExpandMessage,
   encodeJson,
   expandSchema,
   journalSchema,
-  MessageError,
   type MessageKind,
   type ProgressMessage,
+  parseFrame,
   parseJson,
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
@@ -92,8 +92,7 @@ class Drafter implements Actor {
       else if (address.verb === "end") await this.#forget(address.sid);
       else await this.#committed(address.sid, parseJson(commitSchema, message));
     } catch (error) {
-      if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
-      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+      dropMalformed(this.#context.log, error);
     }
   }
 
@@ -111,7 +110,7 @@ class Drafter implements Actor {
       const entry = await this.#entry(sid, request.generation);
       if (entry !== undefined) entry.wanted = request;
     } else {
-      const frame = decodeFeatures(message);
+      const frame = parseFrame(decodeFeatures, message);
       const entry = await this.#entry(sid, frame.generation);
       const { layer, positions, rows, width } = frame;
       if (entry?.rows.addRows(layer, positions, rows, width) === false) {

@@ -2,6 +2,9 @@ import * as v from "valibot";
 import { TOP_LOGPROBS_MAX } from "../decoding/log-probs.ts";
 import { GROWTHS } from "../decoding/policies/policy.ts";
 import { LOGIT_BIAS_ENTRIES_MAX, SAMPLING_RANGES } from "../decoding/sampling-params.ts";
+import { FrameError } from "../transport/errors.ts";
+import type { Message } from "../transport/transport.ts";
+import type { Log } from "./runtime/log.ts";
 
 /**
  * JSON messages between actors, one schema each; parsed once where they arrive and trusted inside.
@@ -268,4 +271,22 @@ export function parseJson<T>(
   } catch (error) {
     throw new MessageError(message.subject, error);
   }
+}
+
+/** Reads a frame with one of transport/frame.ts; one that is malformed is a MessageError here too. */
+export function parseFrame<T>(decode: (message: Message) => T, message: Message): T {
+  try {
+    return decode(message);
+  } catch (error) {
+    throw error instanceof FrameError ? new MessageError(message.subject, error) : error;
+  }
+}
+
+/**
+ * For the catch around what a message makes an actor do: one that can't be read is somebody else's mistake, so
+ * it is dropped, and told. Any other error is thrown on.
+ */
+export function dropMalformed(log: Log, error: unknown): void {
+  if (!(error instanceof MessageError)) throw error;
+  log.write("warn", "message dropped", { why: error.message });
 }

@@ -5,7 +5,6 @@ import { KvBudgetError } from "../models/kv-cache.ts";
 import type { Pace } from "../models/pace.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "../models/stage-spec.ts";
-import { FrameError } from "../transport/errors.ts";
 import { decodeSegment, encodeFeatures, encodeSegment, type SegmentFrame } from "../transport/frame.ts";
 import { messageBytes } from "../transport/link-model.ts";
 import {
@@ -22,9 +21,10 @@ import { addressOf } from "./address.ts";
 import {
   type CommitMessage,
   commitSchema,
+  dropMalformed,
   encodeJson,
-  MessageError,
   type MessageKind,
+  parseFrame,
   parseJson,
   type StageWorkMessage,
 } from "./messages.ts";
@@ -100,25 +100,17 @@ class Stage implements Actor {
     const address = addressOf(message.subject);
     if (address?.to === "session") await this.#forget(address.sid);
     else if (address?.to === "stage") {
-      const frame = this.#guard(message.subject, () => decodeSegment(message));
-      if (frame !== undefined) await this.#segment(address.sid, frame);
+      try {
+        await this.#segment(address.sid, parseFrame(decodeSegment, message));
+      } catch (error) {
+        dropMalformed(this.#context.log, error);
+      }
     }
   }
 
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
     for (const sid of this.#sessions.all) await this.#forget(sid);
-  }
-
-  /** What can't be read is somebody else's mistake: it is dropped, and told. */
-  #guard<T>(subject: string, read: () => T): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof FrameError || error instanceof MessageError)) throw error;
-      this.#context.log.write("warn", "message dropped", { subject, why: error.message });
-      return undefined;
-    }
   }
 
   async #segment(sid: string, frame: SegmentFrame): Promise<void> {
@@ -253,13 +245,15 @@ class Stage implements Actor {
   #hearCommit(message: Message): void {
     const sid = parseSession(message.subject)?.sid;
     if (sid === undefined) return;
-    this.#guard(message.subject, () => {
+    try {
       const commit = parseJson(commitSchema, message);
       const session = this.#sessions.get(sid);
       if (commit.epoch !== this.#options.epoch || session?.generation !== commit.generation) return;
       const { nodes, tokens, position } = commit;
       this.#accept(sid, session, { nodes: nodes as NodeId[], tokens: tokens as TokenId[], position });
-    });
+    } catch (error) {
+      dropMalformed(this.#context.log, error);
+    }
   }
 
   /** Sends the accepted nodes' features, and lets the model's cache follow unless it is to wait. */

@@ -7,6 +7,7 @@ import type { Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
+  dropMalformed,
   type EndMessage,
   encodeJson,
   MessageError,
@@ -97,9 +98,12 @@ class TreeHost implements Actor {
   async receive(message: Message): Promise<void> {
     const address = addressOf(message.subject);
     if (address?.to === "event") {
-      this.#guard(message, () =>
-        address.kind === "placement" ? this.#follow(message) : this.#refreshCosts(message),
-      );
+      try {
+        if (address.kind === "placement") this.#follow(message);
+        else this.#refreshCosts(message);
+      } catch (error) {
+        dropMalformed(this.#context.log, error);
+      }
       return;
     }
     const sid = parseSession(message.subject)?.sid;
@@ -127,15 +131,6 @@ class TreeHost implements Actor {
     this.#place = treePlace(epoch as Epoch, plan);
     this.#tables = [...this.#place.costs];
     this.#costs = new PipelineCosts(this.#tables);
-  }
-
-  #guard(message: Message, read: () => void): void {
-    try {
-      read();
-    } catch (error) {
-      if (!(error instanceof MessageError)) throw error;
-      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
-    }
   }
 
   /** Undefined when another tree host has to answer. */

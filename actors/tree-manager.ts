@@ -21,11 +21,11 @@ import {
   cancelSchema,
   candidatesSchema,
   commitSchema,
+  dropMalformed,
   type EndMessage,
   type ExpandMessage,
   encodeJson,
   type JournalMessage,
-  MessageError,
   type MessageKind,
   type OpenMessage,
   parseJson,
@@ -144,8 +144,7 @@ class TreeManager implements Actor {
     try {
       this.#handle(message);
     } catch (error) {
-      if (!(error instanceof MessageError)) throw error;
-      this.#context.log.write("warn", "message dropped", { subject: message.subject, why: error.message });
+      dropMalformed(this.#context.log, error);
     }
   }
 

@@ -15,7 +15,7 @@ import {
   placementSchema,
   RENEW_EVERY_MS,
 } from "../mesh/records.ts";
-import { encodeJson, MessageError, parseJson } from "../messages.ts";
+import { dropMalformed, encodeJson, parseJson } from "../messages.ts";
 import type { UnitLauncher } from "./unit.ts";
 import { UnitSet } from "./unit-set.ts";
 
@@ -313,8 +313,7 @@ export class HostAgent {
       this.#version = placement.version;
       this.#units.follow(placement);
     } catch (error) {
-      if (!(error instanceof MessageError)) throw error;
-      this.#link.log.write("warn", "message dropped", { why: error.message });
+      dropMalformed(this.#link.log, error);
     }
   }
 

@@ -3,7 +3,7 @@ import { RevisionConflictError } from "../../transport/errors.ts";
 import type { KeyEntry } from "../../transport/key-value.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import type { Message, Subscription } from "../../transport/transport.ts";
-import { encodeJson, MessageError, type PipelineMessage, parseJson } from "../messages.ts";
+import { dropMalformed, encodeJson, type PipelineMessage, parseJson } from "../messages.ts";
 import { Leadership } from "./leadership.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
 import { planMesh, slowestStageMs } from "./plan-mesh.ts";
@@ -104,8 +104,7 @@ export class Coordinator {
       this.#hosts.set(record.name, { record, revision, heardAtMs: this.#link.clock.now() });
       this.#buried.delete(record.name);
     } catch (error) {
-      if (!(error instanceof MessageError)) throw error;
-      this.#link.log.write("warn", "message dropped", { why: error.message });
+      dropMalformed(this.#link.log, error);
     }
   }
 
