@@ -1,14 +1,11 @@
-import * as v from "valibot";
+import { parseCosts } from "../models/cost-table.ts";
 import { eventSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
 import type { LiveActor, MeshEvent } from "./live-port.ts";
 import { type PipelineMessage, parseJson, pipelineSchema } from "./messages.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { type ListedService, listServices } from "./runtime/service-list.ts";
 
-const infoSchema = v.object({ name: v.string(), metadata: v.record(v.string(), v.string()) });
-
-/** How long answers to "who is there" are collected. */
-const ANSWER_MS = 300;
 /** Something has changed: more may follow, so the question waits a little. */
 const SETTLE_MS = 200;
 
@@ -65,11 +62,10 @@ export class MeshCensus {
   }
 
   #count(): void {
-    this.#options.transport
-      .requestMany("$SRV.INFO", new Uint8Array(0), { timeoutMs: ANSWER_MS })
-      .then((answers) => {
+    listServices(this.#options.transport)
+      .then((services) => {
         if (this.#closed) return;
-        this.#actors = answers.flatMap(toActor).sort((a, b) => a.name.localeCompare(b.name));
+        this.#actors = services.flatMap(toActor);
         this.#tell();
       })
       // The connection is away; when it is back, the pipeline reports, and its actors are counted again.
@@ -97,10 +93,7 @@ export class MeshCensus {
 }
 
 /** None for services of others, and for tree managers, of which there is one a session. */
-function toActor({ body }: Message): LiveActor[] {
-  const info = v.safeParse(infoSchema, parseOrUndefined(body));
-  if (!info.success) return [];
-  const { name, metadata } = info.output;
+function toActor({ name, metadata }: ListedService): LiveActor[] {
   const { host, pid, layers, costs_ms: costs } = metadata;
   if (host === undefined || pid === undefined) return [];
   const place = /^stage-(\d+)$/.exec(name)?.[1];
@@ -114,20 +107,4 @@ function toActor({ body }: Message): LiveActor[] {
       ...(costs !== undefined && { costs: parseCosts(costs) }),
     },
   ];
-}
-
-function parseOrUndefined(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(body));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Of "1=2.91 2=3.30". */
-function parseCosts(text: string): { nodes: number; ms: number }[] {
-  return [...text.matchAll(/(\d+)=([\d.]+)/g)].map(([, nodes, ms]) => ({
-    nodes: Number(nodes),
-    ms: Number(ms),
-  }));
 }

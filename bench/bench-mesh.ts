@@ -1,6 +1,7 @@
 import { systemClock } from "../actors/runtime/clock.ts";
 import { SessionClient } from "../actors/session-client.ts";
 import type { SegmentCosts } from "../decoding/costs.ts";
+import { parseCosts } from "../models/cost-table.ts";
 import { connectNats } from "../transport/nats.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { BenchOptions } from "./bench-options.ts";
@@ -62,11 +63,7 @@ export function stageCosts(actors: readonly ActorProcess[]): SegmentCosts[] {
     .flatMap(({ name, metadata }) => {
       const stage = /^stage-(\d+)$/.exec(name)?.[1];
       if (stage === undefined || metadata.costs_ms === undefined) return [];
-      const costs = metadata.costs_ms.split(" ").map((entry) => {
-        const [nodes = "", ms = ""] = entry.split("=");
-        return { nodes: Number(nodes), ms: Number(ms) };
-      });
-      return [{ stage: Number(stage), costs }];
+      return [{ stage: Number(stage), costs: parseCosts(metadata.costs_ms) }];
     })
     .sort((a, b) => a.stage - b.stage)
     .map(({ costs }) => costs);

@@ -1,9 +1,7 @@
 import { readFileSync } from "node:fs";
-import * as v from "valibot";
+import { listServices } from "../actors/runtime/service-list.ts";
 import type { Transport } from "../transport/transport.ts";
 import { descendants } from "./running-mesh.ts";
-
-const infoSchema = v.object({ name: v.string(), metadata: v.record(v.string(), v.string()) });
 
 /** One actor's process, as it says itself and as the kernel sees it. */
 export interface ActorProcess {
@@ -14,8 +12,6 @@ export interface ActorProcess {
   /** Of that, memory of its own: without mapped files, which processes share. */
   readonly privateMiB: number;
 }
-
-const ANSWER_MS = 300;
 
 /** The mesh's actors, and the nats-server among the descendants of the process that started it. */
 export async function listProcesses(transport: Transport, meshPid: number): Promise<ActorProcess[]> {
@@ -32,15 +28,11 @@ function commandOf(pid: number): string {
   }
 }
 
-/** Asks the mesh who is there, by the NATS micro-service protocol. */
+/** The actors of the mesh, as far as they are in processes. */
 export async function listActors(transport: Transport): Promise<ActorProcess[]> {
-  const answers = await transport.requestMany("$SRV.INFO", new Uint8Array(0), { timeoutMs: ANSWER_MS });
-  const decoder = new TextDecoder();
-  return answers
-    .map(({ body }) => v.parse(infoSchema, JSON.parse(decoder.decode(body))))
+  return (await listServices(transport))
     .filter(({ metadata }) => metadata.pid !== undefined)
-    .map(({ name, metadata }) => ({ name, metadata, ...memoryOf(Number(metadata.pid)) }))
-    .sort((a, b) => a.name.localeCompare(b.name));
+    .map(({ name, metadata }) => ({ name, metadata, ...memoryOf(Number(metadata.pid)) }));
 }
 
 function memoryOf(pid: number): { residentMiB: number; privateMiB: number } {

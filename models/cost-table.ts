@@ -84,4 +84,16 @@ function chain({ firstId, parent, position, count, firstToken }: Chain): Segment
   };
 }
 
+/** "1=2.91 2=3.30": milliseconds by number of nodes, as a stage's metadata tell them. */
+export const formatCosts = (costs: CostTable): string =>
+  costs.map(({ nodes, ms }) => `${nodes}=${ms.toFixed(2)}`).join(" ");
+
+/** Of what formatCosts made. */
+export function parseCosts(text: string): { nodes: number; ms: number }[] {
+  return [...text.matchAll(/(\d+)=([\d.]+)/g)].map(([, nodes, ms]) => ({
+    nodes: Number(nodes),
+    ms: Number(ms),
+  }));
+}
+
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;

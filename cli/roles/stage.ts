@@ -5,7 +5,7 @@ import { spawn } from "../../actors/runtime/spawn.ts";
 import { stageActor } from "../../actors/stage.ts";
 import { StageReports } from "../../actors/stage-reports.ts";
 import { epoch, type TokenId } from "../../decoding/ids.ts";
-import { measureCosts } from "../../models/cost-table.ts";
+import { formatCosts, measureCosts } from "../../models/cost-table.ts";
 import { LiveCosts } from "../../models/live-costs.ts";
 import { loadModelText } from "../../models/model-text.ts";
 import { Pace, type PaceFit } from "../../models/pace.ts";
@@ -116,10 +116,6 @@ const formatFit = ({ segments, tight, late }: PaceFit): Record<string, string> =
   paced_tight: String(tight),
   paced_late: String(late),
 });
-
-/** "1=2.91 2=3.30": milliseconds by number of nodes. */
-const formatCosts = (costs: CostTable): string =>
-  costs.map(({ nodes, ms }) => `${nodes}=${ms.toFixed(2)}`).join(" ");
 
 async function loadTextOf(modelPath: string): Promise<(tokens: readonly number[]) => string> {
   const text = await loadModelText(modelPath);

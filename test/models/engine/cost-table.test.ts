@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { measureCosts } from "../../../models/cost-table.ts";
+import fc from "fast-check";
+import { formatCosts, measureCosts, parseCosts } from "../../../models/cost-table.ts";
 import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import type { StageEngine, StageRun } from "../../../models/stage-engine.ts";
 import { ToyMath } from "./toy-math.ts";
@@ -28,4 +29,17 @@ test("every measured run computes all its nodes, draws a token if asked to, and 
   const draws = await measureCosts(observed, { sizes: [1], hidden: 2, drawsTokens: true });
   expect(draws[0]!.ms).toBeGreaterThan(2);
   expect(await engine.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
+});
+
+test("a cost table's text gives the table again, to a hundredth of a millisecond", () => {
+  const costs = fc.array(
+    fc.record({ nodes: fc.integer({ min: 1, max: 64 }), hundredths: fc.integer({ min: 0, max: 1e6 }) }),
+  );
+  fc.assert(
+    fc.property(costs, (rows) => {
+      const table = rows.map(({ nodes, hundredths }) => ({ nodes, ms: hundredths / 100 }));
+      expect(parseCosts(formatCosts(table))).toEqual(table);
+    }),
+  );
+  expect(formatCosts([{ nodes: 16, ms: 2.906 }])).toBe("16=2.91");
 });
