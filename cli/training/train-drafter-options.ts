@@ -15,7 +15,7 @@ export interface TrainDrafterOptions {
   readonly model?: string;
   /** Files with prompts, JSON lines. */
   readonly prompts: readonly string[];
-  /** Time for training; what comes before and after is not counted. */
+  /** Time for answers, training and measuring together; what is loaded or installed first is not counted. */
   readonly hours: number;
   /** Folder for the head. */
   readonly out: string;
@@ -24,6 +24,8 @@ export interface TrainDrafterOptions {
   readonly seed: number;
   /** Tokens of the target's answers to train with; absent: as many as the trainer thinks right for the time. */
   readonly tokens?: number;
+  /** Training steps; absent: as many as fit into the time. */
+  readonly steps?: number;
   /** Longest answer. */
   readonly answerTokens?: number;
   /** Tokens that the head can draft. */
@@ -54,7 +56,9 @@ export function trainDrafterCommand(run: (options: TrainDrafterOptions) => Promi
     )
     .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
     .addOption(
-      new Option("--hours <h>", "time for training").argParser(decimalNumber(0.001, HOURS_MAX)).default(2),
+      new Option("--hours <h>", "time for answers and training together")
+        .argParser(decimalNumber(0.001, HOURS_MAX))
+        .default(2),
     )
     .option("--out <folder>", "where the head's two files go", ".")
     .addOption(new Option("--name <name>", "of the head's files (default: the model's)").argParser(fileName))
@@ -67,6 +71,7 @@ export function trainDrafterCommand(run: (options: TrainDrafterOptions) => Promi
         COUNT_MAX,
       ),
     )
+    .addOption(whole("--steps <n>", "training steps (default: what fits into the time)", 1, COUNT_MAX))
     .addOption(whole("--answer-tokens <n>", "longest answer", 2, COUNT_MAX))
     .addOption(whole("--vocabulary <n>", "tokens that the head can draft", VOCABULARY_MIN, COUNT_MAX))
     .addOption(whole("--layers <n>", "decoder layers of the head", 1, LAYERS_MAX))

@@ -8,7 +8,11 @@ import { type LlamaConfig, readLlamaConfig } from "../../models/gguf/llama-confi
 import { createModelText } from "../../models/model-text.ts";
 import { type ProvidedModel, provideModel } from "../../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../../models/provision/model-catalogue.ts";
-import { providePythonEnvironment } from "../../models/provision/python-environment.ts";
+import {
+  type PythonEnvironment,
+  type PythonEnvironmentOptions,
+  providePythonEnvironment,
+} from "../../models/provision/python-environment.ts";
 import { Progress, type ProgressStream } from "../progress.ts";
 import type { Settings } from "../settings.ts";
 import { listenForStop } from "../stop-signals.ts";
@@ -126,10 +130,10 @@ async function writePrompts(training: Training): Promise<string> {
   return path;
 }
 
-/** Another model, other prompts or another kind of head are another training; more hours go on with the same. */
+/** Another model, other prompts, another kind of head or other amounts are another training. */
 function workName({ options, model }: Training, lines: string): string {
-  const { seed, tokens, answerTokens, vocabulary, layers, taps, init } = options;
-  const shape = [seed, tokens, answerTokens, vocabulary, layers, taps, init];
+  const { seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init } = options;
+  const shape = [seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init];
   const identity = JSON.stringify([model.sha256, shape, lines]);
   const hash = new Bun.CryptoHasher("sha256").update(identity).digest("hex").slice(0, 12);
   return `${model.displayName}-${hash}`;
@@ -137,17 +141,26 @@ function workName({ options, model }: Training, lines: string): string {
 
 async function environment({ cache, progress, signal }: Training): Promise<string> {
   progress.begin("Python with PyTorch");
-  const { python, made } = await providePythonEnvironment({
-    what: "training",
-    lockFile: TRAINING_LOCK,
-    leastPython: LEAST_PYTHON,
-    bytesNeeded: ENVIRONMENT_BYTES,
+  const { python, made } = await provideTrainingPython({
     cacheRoot: cache,
     onProgress: (fraction, note) => progress.advance(fraction, note),
     signal,
   });
   progress.done(made ? "installed" : "installed before");
   return python;
+}
+
+/** The Python environment that the trainer runs in. @throws {ProvisionError} */
+export function provideTrainingPython(
+  options: Pick<PythonEnvironmentOptions, "cacheRoot" | "onProgress" | "signal">,
+): Promise<PythonEnvironment> {
+  return providePythonEnvironment({
+    what: "training",
+    lockFile: TRAINING_LOCK,
+    leastPython: LEAST_PYTHON,
+    bytesNeeded: ENVIRONMENT_BYTES,
+    ...options,
+  });
 }
 
 interface TrainerPlaces {
@@ -160,8 +173,20 @@ function trainerArguments(
   { options, model, gguf, config }: Training,
   { name, out, tokensPath }: TrainerPlaces,
 ): string[] {
-  const { hours, seed, device, tokens, answerTokens, vocabulary, layers, taps, threads, licence, init } =
-    options;
+  const {
+    hours,
+    seed,
+    device,
+    tokens,
+    steps,
+    answerTokens,
+    vocabulary,
+    layers,
+    taps,
+    threads,
+    licence,
+    init,
+  } = options;
   const values: Record<string, string | number | undefined> = {
     model: model.path,
     prompts: tokensPath,
@@ -175,6 +200,7 @@ function trainerArguments(
     seed,
     device: device === "auto" ? undefined : device,
     tokens,
+    steps,
     "answer-tokens": answerTokens,
     vocabulary,
     layers,

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runFlowmesh } from "../flowmesh-command.ts";
 import { natsServerPath } from "../nats-server-path.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
-const MAIN = join(import.meta.dir, "../../cli/main.ts");
 const TIMEOUT_MS = 60_000;
 /** Type id of a quantisation in blocks of 32, as Q4_1 is, that is not supported. */
 const IQ4_NL = 20;
@@ -26,21 +26,12 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 async function up(args: string[], path = searchPath) {
   const home = await mkdtemp(join(folder, "home-"));
   const port = String(20_000 + Math.floor(Math.random() * 20_000));
-  const child = Bun.spawn([process.execPath, MAIN, "up", "--port", port, ...args], {
-    env: { PATH: path, FLOWMESH_HOME: home, HOME: home },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, errors, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
+  const env = { PATH: path, FLOWMESH_HOME: home, HOME: home };
+  const { code, output, errors } = await runFlowmesh(["up", "--port", port, ...args], env);
   const left = (await Array.fromAsync(new Bun.Glob("**/*").scan({ cwd: home }))).filter(
     (name) => name.startsWith("compiled/") || name.includes(".part"),
   );
-  return { code, text: out + errors, left, runs: await readdir(join(home, "run")).catch(() => []) };
+  return { code, text: output + errors, left, runs: await readdir(join(home, "run")).catch(() => []) };
 }
 
 async function modelFile(name: string, change: (bytes: Uint8Array) => Uint8Array): Promise<string> {

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BenchResult } from "../../bench/result.ts";
 import { elementsOf } from "../bench/well-formed.ts";
+import { type EndedCommand, runFlowmesh } from "../flowmesh-command.ts";
 
-const MAIN = join(import.meta.dir, "../../cli/main.ts");
 const MINUTES = 60_000;
 const SETTING = ["--stages", "2", "--devices", "real", "--policies", "naive fullflow", "--profile"];
 const AMOUNT = ["--prompts", "2", "--tokens", "8", "--repeats", "1", "--temperatures", "0,1"];
@@ -15,21 +15,10 @@ const PROMPTS = [
 ];
 
 let folder: string;
-let finished: { exitCode: number; output: string; errors: string };
+let finished: EndedCommand;
 let result: BenchResult;
 
-async function bench(...args: string[]) {
-  const child = Bun.spawn([process.execPath, MAIN, "bench", ...args], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [output, errors] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { exitCode: await child.exited, output, errors };
-}
+const bench = (...args: string[]) => runFlowmesh(["bench", ...args]);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "bench-"));
@@ -44,7 +33,7 @@ afterAll(() => rm(folder, { recursive: true }));
 describe("flowmesh bench", () => {
   test("ends well when every answer is plain decoding's, and leaves report, figures and plots", async () => {
     expect(finished.errors).not.toContain("flowmesh:");
-    expect(finished.exitCode).toBe(0);
+    expect(finished.code).toBe(0);
     expect((await readdir(folder)).sort()).toEqual(
       [
         "prompts.jsonl",
@@ -110,8 +99,8 @@ describe("flowmesh bench", () => {
     [["--devices", "abacus"], "'abacus'; it must be one of"],
     [["--tune", "--drafter", "none"], "option '--tune' needs a drafter"],
   ])("refuses %p before anything is started, and says what would be right", async (options, right) => {
-    const { exitCode, errors } = await bench(...SETTING, ...options);
+    const { code, errors } = await bench(...SETTING, ...options);
     expect(errors).toContain(right);
-    expect(exitCode).toBe(2);
+    expect(code).toBe(2);
   });
 });

@@ -3,7 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DraftersResult, sumOfHits } from "../../bench/drafters/drafter-result.ts";
+import { readSettings } from "../../cli/settings.ts";
+import { provideTrainingPython } from "../../cli/training/train-drafter.ts";
 import { readHeadManifest } from "../../models/draft/head-manifest.ts";
+import { runFlowmesh } from "../flowmesh-command.ts";
 import { secondVersion, writeTinyHead } from "../models/draft/tiny-head.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
@@ -18,18 +21,7 @@ let trained = "";
 let untrained = "";
 
 /** The user's own cache is used: the Python environment is made once for all tests. */
-async function flowmesh(...args: string[]) {
-  const child = Bun.spawn([process.execPath, join(ROOT, "cli/main.ts"), ...args], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [output, errors] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, output, errors };
-}
+const flowmesh = (...args: string[]) => runFlowmesh(args);
 
 const training = () => [
   ...["train-drafter", "--model", join(folder, "tiny.gguf"), "--prompts", PROMPTS, "--hours", "0.01"],
@@ -96,13 +88,13 @@ describe("flowmesh train-drafter", () => {
   test(
     "has a trainer whose own tests pass",
     async () => {
-      const environments = new Bun.Glob("*/bin/python");
-      const home = process.env.FLOWMESH_HOME ?? join(process.env.HOME ?? "", ".cache/flowmesh");
-      const [python] = [...environments.scanSync({ cwd: join(home, "python"), onlyFiles: false })];
-      const child = Bun.spawn(
-        [join(home, "python", python ?? ""), "-m", "unittest", "discover", "-s", "tests", "-t", "."],
-        { cwd: join(ROOT, "training"), stdin: "ignore", stdout: "ignore", stderr: "pipe" },
-      );
+      const { python } = await provideTrainingPython({ cacheRoot: readSettings(process.env).cache });
+      const child = Bun.spawn([python, "-m", "unittest", "discover", "-s", "tests", "-t", "."], {
+        cwd: join(ROOT, "training"),
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "pipe",
+      });
       const said = await new Response(child.stderr).text();
       expect(said).toMatch(/Ran \d+ tests[\s\S]*OK/);
       expect(await child.exited).toBe(0);

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { readTrace } from "../../../bench/acceptance-trace.ts";
 import { type DraftersResult, sumOfHits } from "../../../bench/drafters/drafter-result.ts";
 import { parseDrafter } from "../../../bench/drafters/drafter-source.ts";
+import { type EndedCommand, runFlowmesh } from "../../flowmesh-command.ts";
 import { secondVersion, writeTinyHead } from "../../models/draft/tiny-head.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
 
-const MAIN = join(import.meta.dir, "../../../cli/main.ts");
 const TOKENS = 12;
 const PROMPTS = [
   { id: "one", kind: "short", prompt: "so far so good" },
@@ -17,22 +17,11 @@ const PROMPTS = [
 
 let folder = "";
 let headPath = "";
-let finished: { code: number; output: string; errors: string };
+let finished: EndedCommand;
 let result: DraftersResult;
 
-async function benchDrafters(...args: string[]) {
-  const child = Bun.spawn([process.execPath, MAIN, "bench-drafters", ...args], {
-    env: { ...process.env, FLOWMESH_HOME: join(folder, "home") },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [output, errors] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, output, errors };
-}
+const benchDrafters = (...args: string[]) =>
+  runFlowmesh(["bench-drafters", ...args], { ...process.env, FLOWMESH_HOME: join(folder, "home") });
 
 const model = () => ["--model", join(folder, "tiny.gguf"), "--file", join(folder, "prompts.jsonl")];
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { PROMPTS_FILE, readPrompts } from "../../../bench/prompts.ts";
 import { readTrainingPrompts, trainingLines } from "../../../cli/training/training-prompts.ts";
 import { loadModelText } from "../../../models/model-text.ts";
+import { runFlowmesh } from "../../flowmesh-command.ts";
 import { writeTinyGguf } from "../../tiny-gguf.ts";
 
-const MAIN = join(import.meta.dir, "../../../cli/main.ts");
 const CONTEXT = 512;
 
 let folder = "";
@@ -33,19 +33,12 @@ async function promptsFile(name: string, ...lines: unknown[]): Promise<string> {
   return path;
 }
 
-async function trainDrafter(...args: string[]) {
-  const child = Bun.spawn([process.execPath, MAIN, "train-drafter", "--out", join(folder, "out"), ...args], {
-    env: { PATH: bare, HOME: folder, FLOWMESH_HOME: join(folder, "home") },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
+const trainDrafter = (...args: string[]) =>
+  runFlowmesh(["train-drafter", "--out", join(folder, "out"), ...args], {
+    PATH: bare,
+    HOME: folder,
+    FLOWMESH_HOME: join(folder, "home"),
   });
-  const [output, errors] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, output, errors };
-}
 
 describe("the prompts to train with", () => {
   test("are rendered as the model's chat, first turns only, from all files", async () => {
