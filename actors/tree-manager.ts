@@ -72,8 +72,12 @@ const STARTED_MS = 20;
 const RECONNECTED_MS = 500;
 /** Generations that an attempt may use up before they would meet those of the next one. */
 const GENERATIONS_PER_ATTEMPT = 2 ** 20;
-/** Replays without one commit between them, after which the session fails with an error. */
+/**
+ * Replays, and time, without one commit, after which the session fails with an error. Both must be used up: where
+ * messages are lost, many quick replays may fail before a long prompt passes whole.
+ */
 const FRUITLESS_REPLAYS_MAX = 16;
+const FRUITLESS_MS = 120_000;
 
 /** Owns one session: the draft tree, the policy that cuts segments from it, and the accepted tokens. */
 export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
@@ -101,6 +105,7 @@ class TreeManager implements Actor {
   #draftTimer: Subscription | undefined;
   #wakeTimer: Subscription | undefined;
   #fruitlessReplays = 0;
+  #fruitfulAtMs: number;
   #ended: EndMessage | undefined;
 
   constructor(options: TreeManagerOptions, context: ActorContext) {
@@ -109,6 +114,7 @@ class TreeManager implements Actor {
     const { mesh, sid, request, pipeline } = options;
     this.#pipeline = this.#drafted(pipeline);
     this.#policy = options.makePolicy(pipeline.stageCount);
+    this.#fruitfulAtMs = context.clock.now();
     this.#lastPosition = request.prompt.length + request.maxTokens - 1;
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
@@ -167,7 +173,7 @@ class TreeManager implements Actor {
   #committed(message: Message): void {
     const commit = parseJson(commitSchema, message);
     if (commit.epoch !== this.#pipeline.epoch) return;
-    this.#fruitlessReplays = 0;
+    this.#fruitful();
     const { generation, segment, position, logprobs = [] } = commit;
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
     const known = this.#flow.journal.length;
@@ -216,7 +222,7 @@ class TreeManager implements Actor {
     this.#inbox.unsubscribe();
     this.#inbox = this.#context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
     this.#policy = makePolicy(stageCount);
-    this.#fruitlessReplays = 0;
+    this.#fruitful();
     this.#apply(this.#flow.move({ ...this.#pipeline, policy: this.#policy }));
   }
 
@@ -256,11 +262,17 @@ class TreeManager implements Actor {
     this.#fruitlessReplays++;
     const { log } = this.#context;
     log.write("warn", "replaying the session", { sid: this.#options.sid, why });
-    if (this.#fruitlessReplays > FRUITLESS_REPLAYS_MAX) {
+    const fruitlessMs = this.#context.clock.now() - this.#fruitfulAtMs;
+    if (this.#fruitlessReplays > FRUITLESS_REPLAYS_MAX && fruitlessMs > FRUITLESS_MS) {
       this.#end({ reason: "error", message: `the pipeline does not answer: ${why}` });
       return;
     }
     this.#apply(this.#flow.replay());
+  }
+
+  #fruitful(): void {
+    this.#fruitlessReplays = 0;
+    this.#fruitfulAtMs = this.#context.clock.now();
   }
 
   #apply(effects: readonly FlowEffect[]): void {

@@ -117,7 +117,10 @@ const NO_STATS = {
   misses: 0,
 };
 
-/** One to three faults, one after the other; each of them ends, and one host at least is never touched. */
+/** Faults, a host that joins, and one that is drained. */
+const DISTURBANCES = ["crash", "cut", "pause", "kill", "join", "drain"] as const;
+
+/** One to three disturbances, one after the other; each of them ends, and one host at least is never touched. */
 async function disturb(mesh: SimMesh, draw: (bound: number) => number): Promise<string[]> {
   const { world } = mesh;
   const told: string[] = [];
@@ -133,11 +136,13 @@ async function disturb(mesh: SimMesh, draw: (bound: number) => number): Promise<
   for (let i = 0; i <= draw(3); i++) {
     await wait(5 + draw(150));
     const host = victims[draw(victims.length)]!;
-    const kind = (["crash", "cut", "pause", "kill"] as const)[draw(4)]!;
+    const kind = DISTURBANCES[draw(DISTURBANCES.length)]!;
     const ms = 500 + draw(9000);
     told.push(`${kind} ${host.name} ${ms}`);
-    if (host.dead) continue;
-    if (kind === "crash") [...host.units][draw(Math.max(1, host.units.size))]?.crash();
+    if (kind === "join") void mesh.startHost(`late${i}`, { slots: 1 + draw(2) });
+    else if (host.dead) continue;
+    else if (kind === "drain") void host.agent?.drain();
+    else if (kind === "crash") [...host.units][draw(Math.max(1, host.units.size))]?.crash();
     else if (kind === "kill") host.kill();
     else if (kind === "cut") {
       host.cut = true;
