@@ -17,6 +17,7 @@ import {
   parseJson,
   stageCostsSchema,
 } from "./messages.ts";
+import { PrefillTurns } from "./prefill-turns.ts";
 import type { Actor, ActorContext, ActorDefinition, ActorRef } from "./runtime/actor.ts";
 import { spawn } from "./runtime/spawn.ts";
 import { DEFAULT_SUPERVISION } from "./runtime/supervision.ts";
@@ -78,6 +79,7 @@ class TreeHost implements Actor {
   readonly #options: TreeHostOptions;
   readonly #context: ActorContext;
   readonly #sessions = new Map<string, TreeSession>();
+  readonly #turns: PrefillTurns;
   #place: TreePlace;
   #serves = true;
   #tables: SegmentCosts[];
@@ -86,6 +88,7 @@ class TreeHost implements Actor {
   constructor(options: TreeHostOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
+    this.#turns = new PrefillTurns(context.clock);
     this.#place = options;
     this.#tables = [...options.costs];
     this.#costs = new PipelineCosts(this.#tables);
@@ -179,7 +182,8 @@ class TreeHost implements Actor {
       );
     };
     const pipeline = this.#place;
-    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, onEnd };
+    const turns = this.#turns;
+    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, turns, onEnd };
     const supervised = { transport, clock, log, supervision: NO_RESTART };
     const ref = await spawn(treeManagerActor(manager), supervised);
     this.#sessions.set(sid, { ref, attempt: request.attempt });

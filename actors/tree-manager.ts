@@ -33,6 +33,8 @@ import {
   refuseSchema,
   type SessionSpec,
 } from "./messages.ts";
+import type { PrefillTurns } from "./prefill-turns.ts";
+import { ReplayPatience } from "./replay-patience.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
 
 /** Where the session's segments go. */
@@ -54,6 +56,8 @@ export interface TreeManagerOptions {
   readonly costs: () => PipelineCosts;
   /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
   readonly chunkNodes: number;
+  /** Of all sessions that may have to prefill again at the same time. */
+  readonly turns: PrefillTurns;
   /** Called once when the session is over; the owner then stops the actor. */
   readonly onEnd: () => void;
 }
@@ -72,12 +76,6 @@ const STARTED_MS = 20;
 const RECONNECTED_MS = 500;
 /** Generations that an attempt may use up before they would meet those of the next one. */
 const GENERATIONS_PER_ATTEMPT = 2 ** 20;
-/**
- * Replays, and time, without one commit, after which the session fails with an error. Both must be used up: where
- * messages are lost, many quick replays may fail before a long prompt passes whole.
- */
-const FRUITLESS_REPLAYS_MAX = 16;
-const FRUITLESS_MS = 120_000;
 
 /** Owns one session: the draft tree, the policy that cuts segments from it, and the accepted tokens. */
 export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
@@ -104,8 +102,12 @@ class TreeManager implements Actor {
   #stall: Subscription | undefined;
   #draftTimer: Subscription | undefined;
   #wakeTimer: Subscription | undefined;
-  #fruitlessReplays = 0;
-  #fruitfulAtMs: number;
+  readonly #patience: ReplayPatience;
+  #committedAtMs: number;
+  /** Until it may prefill again, nothing is sent. */
+  #waitsForTurn = false;
+  /** Where it is to go on at its turn; absent: where it was. */
+  #movedTo: (TreePipeline & { readonly policy: Policy }) | undefined;
   #ended: EndMessage | undefined;
 
   constructor(options: TreeManagerOptions, context: ActorContext) {
@@ -114,7 +116,8 @@ class TreeManager implements Actor {
     const { mesh, sid, request, pipeline } = options;
     this.#pipeline = this.#drafted(pipeline);
     this.#policy = options.makePolicy(pipeline.stageCount);
-    this.#fruitfulAtMs = context.clock.now();
+    this.#patience = new ReplayPatience(context.clock);
+    this.#committedAtMs = context.clock.now();
     this.#lastPosition = request.prompt.length + request.maxTokens - 1;
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
@@ -144,6 +147,7 @@ class TreeManager implements Actor {
 
   stop(): void {
     this.#connection.unsubscribe();
+    this.#options.turns.release(this.#options.sid);
   }
 
   receive(message: Message): void {
@@ -173,7 +177,9 @@ class TreeManager implements Actor {
   #committed(message: Message): void {
     const commit = parseJson(commitSchema, message);
     if (commit.epoch !== this.#pipeline.epoch) return;
-    this.#fruitful();
+    this.#patience.renew();
+    this.#committedAtMs = this.#context.clock.now();
+    if (!this.#waitsForTurn) this.#options.turns.release(this.#options.sid);
     const { generation, segment, position, logprobs = [] } = commit;
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
     const known = this.#flow.journal.length;
@@ -196,10 +202,32 @@ class TreeManager implements Actor {
   #replaySoon(ms: number, why: string): void {
     this.#started ??= this.#context.after(ms, () => {
       this.#started = undefined;
-      // No fault of the pipeline's, so it does not count as fruitless.
-      this.#fruitlessReplays--;
-      this.#replay(why);
+      this.#prefillInTurn(why);
     });
+  }
+
+  /** For what makes all sessions of the tree host prefill again. */
+  #prefillInTurn(why: string): void {
+    const { turns, sid } = this.#options;
+    this.#waitsForTurn = true;
+    for (const timer of this.#flowTimers()) timer?.unsubscribe();
+    turns.wait(sid, this.#committedAtMs, () => this.#context.after(0, () => this.#prefillAgain(why)));
+  }
+
+  #prefillAgain(why: string): void {
+    this.#waitsForTurn = false;
+    const moved = this.#movedTo;
+    this.#movedTo = undefined;
+    if (this.#ended !== undefined) return;
+    if (moved !== undefined) {
+      this.#apply(this.#flow.move(moved));
+      return;
+    }
+    this.#replay(why, false);
+  }
+
+  #flowTimers() {
+    return [this.#stall, this.#draftTimer, this.#wakeTimer];
   }
 
   #placed(message: Message): void {
@@ -222,8 +250,9 @@ class TreeManager implements Actor {
     this.#inbox.unsubscribe();
     this.#inbox = this.#context.listen(treeSubject(mesh, epoch, sid), { lane: "normal" });
     this.#policy = makePolicy(stageCount);
-    this.#fruitful();
-    this.#apply(this.#flow.move({ ...this.#pipeline, policy: this.#policy }));
+    this.#patience.renew();
+    this.#movedTo = { ...this.#pipeline, policy: this.#policy };
+    this.#prefillInTurn(`epoch ${epoch} is in force`);
   }
 
   /** As the session sees it, which may want nobody to guess. */
@@ -249,7 +278,7 @@ class TreeManager implements Actor {
     }
     const { generation, segment } = parseJson(progressSchema, message);
     if (kind === "credit") this.#apply(this.#flow.credit(generation, segment));
-    else if (kind === "gap" && generation === this.#flow.generation)
+    else if (kind === "gap" && generation === this.#flow.generation && !this.#waitsForTurn)
       this.#replay(`segment ${segment} is missing`);
   }
 
@@ -258,21 +287,14 @@ class TreeManager implements Actor {
     return { ...found, base: found.base as NodeId };
   }
 
-  #replay(why: string): void {
-    this.#fruitlessReplays++;
+  #replay(why: string, isPipelinesFault = true): void {
     const { log } = this.#context;
     log.write("warn", "replaying the session", { sid: this.#options.sid, why });
-    const fruitlessMs = this.#context.clock.now() - this.#fruitfulAtMs;
-    if (this.#fruitlessReplays > FRUITLESS_REPLAYS_MAX && fruitlessMs > FRUITLESS_MS) {
+    if (!this.#patience.allows(isPipelinesFault)) {
       this.#end({ reason: "error", message: `the pipeline does not answer: ${why}` });
       return;
     }
     this.#apply(this.#flow.replay());
-  }
-
-  #fruitful(): void {
-    this.#fruitlessReplays = 0;
-    this.#fruitfulAtMs = this.#context.clock.now();
   }
 
   #apply(effects: readonly FlowEffect[]): void {
@@ -347,16 +369,15 @@ class TreeManager implements Actor {
   #watch(): void {
     this.#stall?.unsubscribe();
     this.#stall = undefined;
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined || this.#waitsForTurn) return;
     this.#stall = this.#context.after(STALL_MS, () => this.#replay(`no answer for ${STALL_MS / 1000} s`));
   }
 
   #end(end: Pick<EndMessage, "reason" | "message">): void {
     if (this.#ended !== undefined) return;
-    for (const timer of [this.#stall, this.#draftTimer, this.#wakeTimer, this.#short, this.#started]) {
-      timer?.unsubscribe();
-    }
-    const { mesh, sid, request, onEnd } = this.#options;
+    for (const timer of [...this.#flowTimers(), this.#short, this.#started]) timer?.unsubscribe();
+    const { mesh, sid, request, turns, onEnd } = this.#options;
+    turns.release(sid);
     const { replays: _, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;

@@ -61,11 +61,13 @@ export class HostAgent {
   #revision: number | undefined;
   #leaseUntilMs = 0;
   #draining = false;
+  #stopping = false;
   #version = 0;
   #coordinator: Coordinator | undefined;
   #subscriptions: Subscription[] = [];
   #stopRepeating: (() => void)[] = [];
   #renewing: Promise<void> | undefined;
+  #rejoining: Promise<void> | undefined;
   #renewAgain = false;
   #ended = Promise.withResolvers<void>();
 
@@ -138,11 +140,13 @@ export class HostAgent {
   }
 
   async stop(): Promise<void> {
-    for (const stop of this.#stopRepeating.splice(0)) stop();
+    this.#stopping = true;
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
     await this.#coordinator?.stop();
+    // The lease is renewed, and obeyed, for as long as anything runs here.
     await this.#units.stop();
-    await this.#renewing;
+    for (const stop of this.#stopRepeating.splice(0)) stop();
+    await Promise.all([this.#renewing, this.#rejoining]);
     const revision = this.#revision;
     this.#revision = undefined;
     if (revision === undefined) return;
@@ -280,24 +284,28 @@ export class HostAgent {
   }
 
   #fence(why: string): void {
-    const { log, clock } = this.#link;
+    const { log } = this.#link;
     log.write("warn", "ends what it runs and joins anew", { host: this.#options.name, why });
     this.#revision = undefined;
     this.#version = 0;
     this.#units.kill();
     this.#formerInstance = this.#instance;
     this.#instance = randomUUID();
-    const rejoin = async () => {
-      if (this.#stopRepeating.length === 0) return;
-      try {
-        if (this.#revision === undefined) await this.#enrol();
-        await this.#readPlacement();
-      } catch (error) {
-        log.write("warn", "can't join again yet", { host: this.#options.name, error });
-        clock.setTimer(RENEW_EVERY_MS, () => void rejoin());
-      }
-    };
-    void rejoin();
+    this.#rejoining = this.#rejoin();
+  }
+
+  async #rejoin(): Promise<void> {
+    const { log, clock } = this.#link;
+    if (this.#stopping || this.#stopRepeating.length === 0) return;
+    try {
+      if (this.#revision === undefined) await this.#enrol();
+      await this.#readPlacement();
+    } catch (error) {
+      log.write("warn", "can't join again yet", { host: this.#options.name, error });
+      clock.setTimer(RENEW_EVERY_MS, () => {
+        this.#rejoining = this.#rejoin();
+      });
+    }
   }
 
   async #readPlacement(): Promise<void> {
@@ -309,7 +317,7 @@ export class HostAgent {
   #placed(message: Pick<Message, "subject" | "body">): void {
     try {
       const placement = parseJson(placementSchema, message);
-      if (this.#revision === undefined || placement.version <= this.#version) return;
+      if (this.#stopping || this.#revision === undefined || placement.version <= this.#version) return;
       this.#version = placement.version;
       this.#units.follow(placement);
     } catch (error) {

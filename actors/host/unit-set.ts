@@ -105,12 +105,12 @@ export class UnitSet {
   }
 
   async stop(): Promise<void> {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
     this.#placement = undefined;
-    for (const entry of entries.toReversed()) {
+    // Each is listed until it has stopped: `kill` may have to come in between.
+    for (const [key, entry] of [...this.#entries].toReversed()) {
       entry.abort.abort();
       await entry.running?.stop();
+      this.#entries.delete(key);
     }
   }
 

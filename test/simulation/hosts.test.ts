@@ -9,10 +9,10 @@ import { TOY_POLICIES } from "./toy-mesh.ts";
 import { plainDecoding, plainLogprobs } from "./toy-model.ts";
 import { seededRandom, World } from "./world.ts";
 
-/** FLOWMESH_SEEDS=10000 plays that many; FLOWMESH_SEED=n replays one. */
-const chosen = process.env.FLOWMESH_SEED;
-const SEEDS = Number(process.env.FLOWMESH_SEEDS ?? 200);
-const seeds = chosen === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(chosen)];
+/** FLOWMESH_SEEDS=10000 plays that many; FLOWMESH_SEED=n replays one, FLOWMESH_SEED=501-1000 these. */
+const SEEDS = process.env.FLOWMESH_SEEDS ?? "200";
+const [first = 1, last = first] = (process.env.FLOWMESH_SEED ?? `1-${SEEDS}`).split("-").map(Number);
+const seeds = Array.from({ length: last - first + 1 }, (_, i) => first + i);
 const MINUTES = 60_000;
 const SESSIONS = 2;
 
