@@ -16,7 +16,8 @@ import {
   RENEW_EVERY_MS,
 } from "../mesh/records.ts";
 import { dropMalformed, encodeJson, parseJson } from "../messages.ts";
-import type { UnitLauncher } from "./unit.ts";
+import type { UnitLauncher, UnitSpec } from "./unit.ts";
+import { UnitFailures } from "./unit-failures.ts";
 import { UnitSet } from "./unit-set.ts";
 
 /** What a host says of itself; asked for at each renewal, since some of it is measured. */
@@ -38,8 +39,6 @@ export class HostNameError extends Error {
   override readonly name = "HostNameError";
 }
 
-/** A host on which an actor failed is not asked to run anything for this long. */
-const FAILED_MS = 30_000;
 const RETRY_MS = 200;
 /** How long a leaving host waits for others to take over. */
 const DRAIN_MS = 60_000;
@@ -54,7 +53,7 @@ export class HostAgent {
   readonly #link: MeshLink;
   readonly #options: HostAgentOptions;
   readonly #units: UnitSet;
-  readonly #failed = new Map<string, number>();
+  readonly #failures: UnitFailures;
   #instance: string = randomUUID();
   /** Under which it lost its lease: that record may be replaced at once, since nothing of it runs any more. */
   #formerInstance: string | undefined;
@@ -74,11 +73,12 @@ export class HostAgent {
   constructor(link: MeshLink, options: HostAgentOptions) {
     this.#link = link;
     this.#options = options;
+    this.#failures = new UnitFailures(link.clock);
     this.#units = new UnitSet({
       host: options.name,
       launcher: options.launcher,
       onChange: () => this.#soon(),
-      onFailure: (name, reason) => this.#failure(name, reason),
+      onFailure: (unit, name, reason) => this.#failure(unit, name, reason),
     });
   }
 
@@ -162,15 +162,13 @@ export class HostAgent {
 
   #record(): HostRecord {
     const { name, facts } = this.#options;
-    const nowMs = this.#link.clock.now();
-    for (const [reason, untilMs] of this.#failed) if (untilMs < nowMs) this.#failed.delete(reason);
     return {
       ...facts(),
       name,
       instance: this.#instance,
       draining: this.#draining,
       prepared: this.#units.prepared,
-      failed: [...this.#failed.keys()],
+      failed: this.#failures.present,
       actors: [...this.actors],
     };
   }
@@ -325,9 +323,9 @@ export class HostAgent {
     }
   }
 
-  #failure(name: string, reason: string): void {
+  #failure({ role }: UnitSpec, name: string, reason: string): void {
     this.#link.log.write("error", "can't run here", { actor: name, reason });
-    this.#failed.set(`${name}: ${reason}`, this.#link.clock.now() + FAILED_MS);
+    this.#failures.add({ role, reason: `${name}: ${reason}` });
     this.#options.onFailure?.(name, reason);
     this.#soon();
   }

@@ -23,7 +23,7 @@ export interface UnitSetOptions {
   /** Something about the units has changed. */
   readonly onChange: () => void;
   /** A unit can't run here. */
-  readonly onFailure: (name: string, reason: string) => void;
+  readonly onFailure: (unit: UnitSpec, name: string, reason: string) => void;
 }
 
 /** Brings the units of one host into line with the placement: loads what it will need, and drops what it will not. */
@@ -138,14 +138,14 @@ export class UnitSet {
     } catch (error) {
       if (signal.aborted) return;
       this.#entries.delete(key);
-      onFailure(entry.name, describeError(error));
+      onFailure(entry.unit, entry.name, describeError(error));
     }
   }
 
   #lost(key: string, entry: Entry, reason: string): void {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
-    this.#options.onFailure(entry.name, reason);
+    this.#options.onFailure(entry.unit, entry.name, reason);
   }
 
   #enter(entry: Entry, running: RunningUnit, place: UnitPlace): void {

@@ -6,7 +6,7 @@ import type { Message, Subscription } from "../../transport/transport.ts";
 import { dropMalformed, encodeJson, type PipelineMessage, parseJson } from "../messages.ts";
 import { Leadership } from "./leadership.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
-import { planMesh, slowestStageMs } from "./plan-mesh.ts";
+import { mayDraft, mayRun, planMesh, slowestStageMs } from "./plan-mesh.ts";
 import {
   DEAD_MS,
   type HostRecord,
@@ -211,14 +211,15 @@ export class Coordinator {
   /** Every host of it lives, wants to be used, and has not failed at it. */
   #usable(plan: Plan | undefined): boolean {
     if (plan === undefined) return false;
-    const willing = new Set(this.#willing().map(({ name }) => name));
-    return hostsOf(plan).every((name) => willing.has(name));
+    const willing = new Map(this.#willing().map((host) => [host.name, host]));
+    const drafter = plan.drafter === undefined ? undefined : willing.get(plan.drafter);
+    return hostsOf(plan).every((name) => willing.has(name)) && (drafter === undefined || mayDraft(drafter));
   }
 
   #willing(): HostRecord[] {
     const hosts = [...this.#hosts.values()].map(({ record }) => record);
     return hosts
-      .filter(({ draining, failed }) => !draining && failed.length === 0)
+      .filter((host) => !host.draining && mayRun(host))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
@@ -226,14 +227,15 @@ export class Coordinator {
     return hostsOf(plan).every((name) => this.#hosts.get(name)?.record.prepared.includes(id) === true);
   }
 
-  /** Lastingly better by far: a move costs each session a prefill. */
+  /** Lastingly better by far, or at last with a drafter: a move costs each session a prefill. */
   #isBetter(found: { plan: Plan; slowestMs: number }, hosts: readonly HostRecord[]): boolean {
     const { plan } = this.#placement;
     const nowMs = this.#link.clock.now();
     const better =
       plan !== undefined &&
       !samePlan(plan, found.plan) &&
-      slowestStageMs(this.#mesh, plan, hosts) > found.slowestMs * WORTH_MOVING;
+      ((plan.drafter === undefined && found.plan.drafter !== undefined) ||
+        slowestStageMs(this.#mesh, plan, hosts) > found.slowestMs * WORTH_MOVING);
     if (!better) {
       this.#betterSinceMs = undefined;
       return false;

@@ -34,11 +34,13 @@ export function planMesh(mesh: MeshRecord, hosts: readonly HostRecord[]): PlanRe
     endLayer,
   }));
   const sharing = workers.filter((host) => stages.filter(({ host: at }) => at === host.name).length > 1);
+  const drafting = hosts.filter(mayDraft);
+  const drafter = drafting.includes(helper) ? helper : fastest(drafting);
   const plan: Plan = {
     stages,
     tree: helper.name,
     sharesCores: sharing.some(({ sharesCores }) => sharesCores),
-    ...(model.drafter !== undefined && { drafter: helper.name }),
+    ...(model.drafter !== undefined && drafter !== undefined && { drafter: drafter.name }),
   };
   return { plan, slowestMs: found.slowestMs };
 }
@@ -81,6 +83,10 @@ function inMemory({ layers, headLayers, layerBytes, embeddingBytes, headBytes }:
 
 /** What a host must have free to run a single layer of the model. */
 export const leastBytes = (model: ModelRecord): number => PROCESS_BYTES + model.layerBytes * COMPILED_GROWTH;
+
+/** A host on which nothing but drafting has failed may still run everything else. */
+export const mayDraft = ({ failed }: HostRecord): boolean => failed.every(({ role }) => role !== "drafter");
+export const mayRun = ({ failed }: HostRecord): boolean => failed.every(({ role }) => role === "drafter");
 
 function fastest(hosts: readonly HostRecord[]): HostRecord | undefined {
   return hosts.toSorted((a, b) => speedOf(a).layerMs - speedOf(b).layerMs)[0];

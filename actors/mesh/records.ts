@@ -7,7 +7,7 @@ import { costsSchema } from "../messages.ts";
  */
 
 /** Version of what actors say to each other; machines with different ones can't share a mesh. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 /** A host that has not renewed its record for this long, by its own clock, ends what it runs. */
 export const LEASE_MS = 3000;
@@ -28,8 +28,13 @@ export const KEYS = {
 export const bucketOf = (mesh: string): string => `flow_${mesh}`;
 export const blobBucketOf = (mesh: string): string => `flow_${mesh}_weights`;
 
+const placedRole = v.picklist(["stage", "drafter", "tree"]);
+
+const failureSchema = v.object({ role: placedRole, reason: v.string() });
+export type FailureRecord = v.InferOutput<typeof failureSchema>;
+
 const actorSchema = v.object({
-  role: v.picklist(["stage", "drafter", "tree", "gateway", "user"]),
+  role: v.picklist([...placedRole.options, "gateway", "user"]),
   name: v.string(),
   pid: count,
   /** Absent while it only waits to be used. */
@@ -64,8 +69,8 @@ export const hostSchema = v.object({
   draining: v.boolean(),
   /** Plans for which all of this host's actors are ready. */
   prepared: v.array(v.string()),
-  /** Why actors that it was given can't run here. */
-  failed: v.array(v.string()),
+  /** What it was given lately and can't run, and why. */
+  failed: v.array(failureSchema),
   actors: v.array(actorSchema),
 });
 export type HostRecord = v.InferOutput<typeof hostSchema>;

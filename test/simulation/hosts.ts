@@ -231,7 +231,9 @@ class SimLauncher implements UnitLauncher {
 /** One supervised process. */
 export class SimUnit implements RunningUnit {
   readonly pid = 1;
-  readonly gaveUp = new Promise<string>(() => {});
+  readonly gaveUp: Promise<string>;
+  /** The process can't be kept running: its supervisor has ended it, and says why. */
+  readonly giveUp: (reason: string) => void;
   readonly unit: UnitSpec;
   readonly #mesh: SimMesh;
   readonly #host: SimHost;
@@ -247,6 +249,12 @@ export class SimUnit implements RunningUnit {
     this.#host = host;
     this.#clock = clock;
     this.unit = unit;
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.gaveUp = promise;
+    this.giveUp = (reason) => {
+      this.kill();
+      resolve(reason);
+    };
     host.units.add(this);
     if (unit.role === "tree") this.#queue = this.#spawn();
   }
