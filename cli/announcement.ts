@@ -11,7 +11,7 @@ export function apiUrl({ host, port }: Pick<UpOptions, "host" | "port">): string
 }
 
 /** What a person needs once everything runs. */
-export function announce(options: UpOptions, modelId: string, nats: NatsAccess): string {
+export function announce(options: UpOptions, stages: number, modelId: string, nats: NatsAccess): string {
   const url = apiUrl(options);
   const body = JSON.stringify({
     model: modelId,
@@ -21,7 +21,6 @@ export function announce(options: UpOptions, modelId: string, nats: NatsAccess):
     options.host in WILDCARDS
       ? "\nThe API asks for no password: whoever reaches this machine can use it.\n"
       : "";
-  const { stages } = options;
   const state =
     stages === 0
       ? `flowmesh waits for hosts: ${modelId}, policy ${options.policy}`

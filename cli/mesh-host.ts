@@ -49,6 +49,12 @@ const KV_MEMORY_SHARE = 0.25;
 const MEASURE_RTT_EVERY_MS = 5000;
 const RTT_GAIN = 0.3;
 
+/** True when these, the actors of one host, are a whole pipeline of so many stages, and all of them serve. */
+export function servesAlone(actors: readonly ActorRecord[], stageCount: number): boolean {
+  const stages = actors.filter(({ role }) => role === "stage");
+  return stages.length === stageCount && actors.every(({ state }) => state === "active");
+}
+
 /** This machine as a host of the mesh, with its actors in child processes. It has not joined yet. */
 export function createMeshHost(options: MeshHostOptions): { agent: HostAgent; stop(): Promise<void> } {
   const { transport, store, mesh, memoryBytes, slots, threads, labels, control, device, log } = options;

@@ -50,7 +50,7 @@ export async function prepareModel(options: ModelOptions, context: PrepareContex
   const gguf = await openGguf(model.path);
   try {
     const config = readLlamaConfig(gguf);
-    if (options.stages > 0) refuseStages(config, options.stages);
+    if (options.stages !== "auto" && options.stages > 0) refuseStages(config, options.stages);
     const draft = await prepareDraft(options, gguf, progress);
     const { layers, contextLength, hidden } = config;
     const record = {

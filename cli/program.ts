@@ -29,6 +29,7 @@ import type { WatchOptions } from "./top-snapshot.ts";
 import { type TrainDrafterOptions, trainDrafterCommand } from "./training/train-drafter-options.ts";
 
 import type { UpOptions } from "./up-options.ts";
+import { UsageError } from "./usage-error.ts";
 
 const STAGES_MAX = 64;
 const THREADS_MAX = 256;
@@ -99,8 +100,8 @@ function upCommand(commands: Commands): Command {
   return new Command("up")
     .description("Start a whole mesh on this machine: nats-server, stages, drafter and the HTTP API.")
     .addOption(
-      new Option("--stages <n>", "pipeline stages on this machine")
-        .argParser(wholeNumber(1, STAGES_MAX))
+      new Option("--stages <n|auto>", "pipeline stages on this machine; auto tries what is fastest on it")
+        .argParser((text) => (text === "auto" ? "auto" : wholeNumber(1, STAGES_MAX)(text)))
         .default(4),
     )
     .option("--no-stages", "run no stages here: other machines will, with 'flowmesh node'")
@@ -149,9 +150,14 @@ Examples:
   $ flowmesh up --host 0.0.0.0                     let other machines use the API
   $ flowmesh up --nats-port 4333 --mesh lab        fixed NATS port, subjects flow.lab.>`,
     )
-    .action((options: Omit<UpOptions, "stages"> & { readonly stages: number | false }) =>
-      commands.up({ ...options, stages: options.stages === false ? 0 : options.stages }),
-    );
+    .action((options: Omit<UpOptions, "stages"> & { readonly stages: UpOptions["stages"] | false }) => {
+      if (options.stages === "auto" && options.threads !== undefined) {
+        throw new UsageError(
+          "options '--stages auto' and '--threads <n>' exclude each other: auto finds both.",
+        );
+      }
+      return commands.up({ ...options, stages: options.stages === false ? 0 : options.stages });
+    });
 }
 
 function chatCommand(commands: Commands): Command {

@@ -5,8 +5,8 @@ import type { DrafterName } from "./role.ts";
 
 /** `flowmesh up`, as asked for on the command line; every value has passed its option's check. */
 export interface UpOptions {
-  /** 0: this machine runs none, and waits for others. */
-  readonly stages: number;
+  /** 0: this machine runs none, and waits for others; auto: what is fastest here, by trial. */
+  readonly stages: number | "auto";
   /** Name, path or URL; absent means the default model. */
   readonly model?: string;
   readonly port: number;
@@ -27,7 +27,7 @@ export interface UpOptions {
   readonly name?: string;
   /** Layers that only hosts with a label may run. */
   readonly pin?: readonly LayerPin[];
-  /** For each stage; absent: the machine's cores divided by the stages. */
+  /** For each stage; absent: the machine's cores divided by the stages. Not with stages "auto". */
   readonly threads?: number;
   readonly mesh: string;
   /** Device model that the stages act like, for measurements. */

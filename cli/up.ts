@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { HostAgent } from "../actors/host/agent.ts";
 import { ChildProcess } from "../actors/host/child-process.ts";
@@ -29,12 +29,14 @@ import { waitUntilServing } from "./api-health.ts";
 import { connectMesh } from "./connect-mesh.ts";
 import { readDeviceModel } from "./device-model.ts";
 import { machineName } from "./host-name.ts";
-import { createMeshHost } from "./mesh-host.ts";
+import { createMeshHost, servesAlone } from "./mesh-host.ts";
 import { prepareModel } from "./prepared-model.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
 import type { GatewayRole, NatsAccess } from "./role.ts";
 import { claimRunFolder } from "./run-folder.ts";
 import type { Settings } from "./settings.ts";
+import type { Split } from "./split.ts";
+import { chooseSplit } from "./split-trial.ts";
 import { listenForStop } from "./stop-signals.ts";
 import { logEvent } from "./supervisor-log.ts";
 import type { UpOptions } from "./up-options.ts";
@@ -130,7 +132,6 @@ async function startMesh(mesh: Mesh): Promise<void> {
   const model = await prepareModel(options, { cache: environment.settings.cache, progress, signal });
   signal.throwIfAborted();
   const device = options.device === undefined ? {} : { device: await readDeviceModel(options.device) };
-  progress.begin("actors");
   const name = options.name ?? machineName();
   const transport = await connectMesh(nats, { name: `${options.mesh}-${name}`, log });
   mesh.stopFirst.push(() => transport.close());
@@ -141,24 +142,28 @@ async function startMesh(mesh: Mesh): Promise<void> {
   await writeMesh(store, record);
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
-  const { threads = Math.max(1, Math.floor(availableParallelism() / Math.max(1, options.stages))) } = options;
   const gateway: ActorRecord[] = [];
-  const host = createMeshHost({
-    ...{ name, nats, transport, store, mesh: record, threads, log },
-    ...{ cache: environment.settings.cache, childCommand: environment.childCommand },
-    source: { path: model.path, ensure: async () => {} },
-    ...(model.headManifest && { headManifest: model.headManifest }),
-    slots: options.stages,
-    control: true,
-    memoryBytes: totalmem(),
-    labels: {},
-    ...device,
-    ...(options.link && { link: options.link }),
-    reportWork: options.reportWork,
-    onEvent: (event) => logEvent(log, event),
-    onFailure: (_, reason) => failed.reject(new ActorsError(reason)),
-    otherActors: () => gateway,
-  });
+  const makeHost = ({ stages, threads }: Split, mesh: MeshRecord, store: KeyValue) =>
+    createMeshHost({
+      ...{ name, nats, transport, store, mesh, threads, log },
+      ...{ cache: environment.settings.cache, childCommand: environment.childCommand },
+      source: { path: model.path, ensure: async () => {} },
+      ...(model.headManifest && { headManifest: model.headManifest }),
+      slots: stages,
+      control: true,
+      memoryBytes: totalmem(),
+      labels: {},
+      ...device,
+      ...(options.link && { link: options.link }),
+      reportWork: options.reportWork,
+      onEvent: (event) => logEvent(log, event),
+      onFailure: (_, reason) => failed.reject(new ActorsError(reason)),
+      otherActors: () => gateway,
+    });
+  const trial = { transport, mesh: record, modelPath: model.path, signal, failed: failed.promise, makeHost };
+  const split = await chooseSplit(options, { progress, cache: environment.settings.cache }, trial);
+  progress.begin("actors");
+  const host = makeHost(split, record, store);
   mesh.stopFirst.unshift(() => host.stop());
   mesh.onKill.push(() => host.agent.kill());
   await host.agent.join();
@@ -173,13 +178,13 @@ async function startMesh(mesh: Mesh): Promise<void> {
     supervisor.escalated.then((error) => Promise.reject(error)),
     aborted.promise,
   ];
-  if (options.stages > 0) {
-    await Promise.race([allActive(host.agent, mesh), ...calledOff]);
+  if (split.stages > 0) {
+    await Promise.race([allActive(host.agent, split.stages, mesh), ...calledOff]);
     await Promise.race([waitUntilServing(apiUrl(options), signal), ...calledOff]);
   }
   const names = host.agent.actors.map((actor) => actor.name).toSorted(byRole);
   progress.done(names.join(", "));
-  progress.line(announce(options, model.record.id, nats));
+  progress.line(announce(options, split.stages, model.record.id, nats));
 }
 
 /** A placed actor could not run here, for the reason given. */
@@ -194,14 +199,17 @@ const byRole = (a: string, b: string): number => {
 };
 
 /** Resolves when everything that this host was given serves the first placement. */
-async function allActive(agent: HostAgent, { options, progress, signal }: Mesh): Promise<void> {
-  const expected = options.stages + (options.drafter === "none" ? 1 : 2) + 1;
+async function allActive(
+  agent: HostAgent,
+  stageCount: number,
+  { options, progress, signal }: Mesh,
+): Promise<void> {
+  const expected = stageCount + (options.drafter === "none" ? 1 : 2) + 1;
   for (;;) {
     signal.throwIfAborted();
     const up = agent.actors.filter(({ state }) => state !== "starting").length;
     progress.advance(up / expected);
-    const stages = agent.actors.filter(({ role, state }) => role === "stage" && state === "active");
-    if (stages.length === options.stages && agent.actors.every(({ state }) => state === "active")) return;
+    if (servesAlone(agent.actors, stageCount)) return;
     await Bun.sleep(20);
   }
 }

@@ -50,6 +50,12 @@ class NatsKeyValue implements KeyValue {
   }
 }
 
+/** With all that is in it. */
+export async function deleteBucket(transport: NatsTransport, bucket: string): Promise<void> {
+  const store = await new Kvm(transport.connection).open(bucket);
+  await store.destroy();
+}
+
 /** Names of the buckets that the server has. */
 export async function listBuckets(transport: NatsTransport): Promise<string[]> {
   const names: string[] = [];

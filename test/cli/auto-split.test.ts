@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { connectNats } from "../../transport/nats.ts";
+import { listBuckets } from "../../transport/nats-key-value.ts";
+import { natsServerPath } from "../nats-server-path.ts";
+import { writeTinyGguf } from "../tiny-gguf.ts";
+
+const TIMEOUT_MS = 120_000;
+const usual = { ...process.env };
+let folder = "";
+let mesh: RunningMesh | undefined;
+
+/** A cache of its own, so that nothing is remembered from before. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "flowmesh-auto-"));
+  await writeTinyGguf(join(folder, "tiny.gguf"), { layers: 4 });
+  await mkdir(join(folder, "bin"));
+  await symlink(await natsServerPath(), join(folder, "bin", "nats-server"));
+  process.env.FLOWMESH_HOME = join(folder, "home");
+  process.env.PATH = `${join(folder, "bin")}:${usual.PATH}`;
+});
+afterAll(async () => {
+  await mesh?.stop();
+  Object.assign(process.env, { PATH: usual.PATH });
+  if (usual.FLOWMESH_HOME === undefined) delete process.env.FLOWMESH_HOME;
+  else process.env.FLOWMESH_HOME = usual.FLOWMESH_HOME;
+  await rm(folder, { recursive: true });
+});
+
+async function upAuto(): Promise<RunningMesh> {
+  mesh = await startMesh("--stages", "auto", "--model", join(folder, "tiny.gguf"), "--drafter", "ngram");
+  return mesh;
+}
+
+test(
+  "up --stages auto finds out by trial which split is fastest on this machine, and remembers it",
+  async () => {
+    const first = await upAuto();
+    const [, stages = "", threads = "", how = ""] =
+      /split: (\d+) × (\d+) \(stages × threads; (.*)\)/.exec(first.output()) ?? [];
+    const tried = [...how.matchAll(/(\d+) × (\d+): ([\d.]+) tokens/g)];
+    const rates = tried.map(([, , , rate]) => Number(rate));
+    expect(Math.min(...rates)).toBeGreaterThan(0);
+    expect(tried[rates.indexOf(Math.max(...rates))]?.slice(1, 3)).toEqual([stages, threads]);
+    expect(first.output()).toContain(` in ${stages} stage`);
+    const nats = await connectNats({ url: first.natsUrl, name: "test" });
+    expect(await listBuckets(nats)).toEqual([`flow_${first.mesh}`]);
+    await nats.close();
+    expect(await first.stop()).toBe(0);
+    const second = await upAuto();
+    expect(second.output()).toContain(`split: ${stages} × ${threads} (stages × threads; as found before)`);
+  },
+  TIMEOUT_MS,
+);
