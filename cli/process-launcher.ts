@@ -6,10 +6,9 @@ import type { MeshRecord } from "../actors/mesh/records.ts";
 import type { FetchProgress } from "../actors/mesh/weights.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
-import { compileStages } from "../models/compile.ts";
-import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
+import { compileInBackground } from "../models/compile-background.ts";
+import { DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
 import { readHeadManifest } from "../models/draft/head-manifest.ts";
-import { type GgufFile, openGguf } from "../models/gguf/gguf-file.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import { DRAFT_PIECES, HEADER, piecesOfStage } from "../models/weight-parts.ts";
 import type { LinkModel } from "../transport/link-model.ts";
@@ -79,19 +78,14 @@ export class ProcessLauncher implements UnitLauncher {
           : [HEADER];
     await source.ensure(pieces, { signal, onProgress: (progress) => onProgress?.(name, progress) });
     if (unit.role === "tree") return { role: "tree" };
-    const gguf = await openGguf(source.path);
-    try {
-      if (unit.role === "stage") return { role: "stage", folder: await this.#compileStage(gguf, unit) };
-      if (model.drafter === "ngram") return { role: "drafter" };
-      return { role: "drafter", headFolder: await this.#compileHead(gguf) };
-    } finally {
-      await gguf.close();
-    }
+    if (unit.role === "stage") return { role: "stage", folder: await this.#compileStage(unit, signal) };
+    if (model.drafter === "ngram") return { role: "drafter" };
+    return { role: "drafter", headFolder: await this.#compileHead(signal) };
   }
 
   /** @throws when this machine has another head than the mesh drafts with: its drafts would be no good. */
-  async #compileHead(gguf: GgufFile): Promise<string> {
-    const { mesh, headManifest: manifestPath = DEFAULT_HEAD_MANIFEST } = this.#options;
+  async #compileHead(signal: AbortSignal): Promise<string> {
+    const { mesh, source, headManifest: manifestPath = DEFAULT_HEAD_MANIFEST } = this.#options;
     const { weights } = await readHeadManifest(manifestPath);
     if (weights.sha256 !== mesh.model.draftHead) {
       throw new Error(
@@ -99,19 +93,16 @@ export class ProcessLauncher implements UnitLauncher {
           "run the same version of flowmesh, or leave the drafter to the machine that has the head",
       );
     }
-    return compileDraftHead(gguf, {
-      cacheDir: this.#compiledFolder,
-      sourceHash: mesh.model.sha256,
-      manifestPath,
-    });
+    const options = { cacheDir: this.#compiledFolder, sourceHash: mesh.model.sha256, manifestPath };
+    return compileInBackground({ kind: "head", modelPath: source.path, options }, signal);
   }
 
   get #compiledFolder(): string {
     return join(this.#options.cache, "compiled");
   }
 
-  async #compileStage(gguf: GgufFile, unit: Extract<UnitSpec, { role: "stage" }>): Promise<string> {
-    const { model } = this.#options.mesh;
+  async #compileStage(unit: Extract<UnitSpec, { role: "stage" }>, signal: AbortSignal): Promise<string> {
+    const { source, mesh } = this.#options;
     const index = unit.firstLayer === 0 ? 0 : 1;
     const spec = {
       ...layersOf(unit, this.#options.mesh),
@@ -119,12 +110,8 @@ export class ProcessLauncher implements UnitLauncher {
       index,
       stageCount: unit.endLayer === unit.layerCount ? index + 1 : index + 2,
     };
-    const [stage] = await compileStages(gguf, {
-      specs: [spec],
-      cacheDir: this.#compiledFolder,
-      sourceHash: model.sha256,
-    });
-    return stage?.dir ?? "";
+    const place = { cacheDir: this.#compiledFolder, sourceHash: mesh.model.sha256 };
+    return compileInBackground({ kind: "stage", modelPath: source.path, spec, ...place }, signal);
   }
 }
 

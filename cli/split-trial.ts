@@ -72,7 +72,7 @@ export interface TrialHost {
   stop(): Promise<void>;
 }
 
-export interface SplitTrialOptions {
+interface SplitTrialOptions {
   readonly transport: NatsTransport;
   readonly mesh: MeshRecord;
   readonly modelPath: string;
@@ -86,7 +86,7 @@ export interface SplitTrialOptions {
  * Measures a split with real answers, in a mesh of its own on the same server, which is taken down again. Other
  * hosts may wait for the real one meanwhile; they see nothing of it.
  */
-export async function trySplit(split: Split, options: SplitTrialOptions): Promise<TriedSplit> {
+async function trySplit(split: Split, options: SplitTrialOptions): Promise<TriedSplit> {
   const { transport, mesh: wanted, failed, signal } = options;
   const name = `trial-${process.pid}-${split.stages}`;
   const mesh = { ...wanted, mesh: name };

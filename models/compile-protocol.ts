@@ -1,0 +1,33 @@
+import type { CompileHeadOptions } from "./draft/compile-head.ts";
+import type { StageSpec } from "./stage-spec.ts";
+import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
+
+interface Place {
+  /** Of the model file, or of the part of it that is here. */
+  readonly modelPath: string;
+}
+
+/** What a compiling worker is asked for; both are answered with the folder. */
+export type CompileCall =
+  | (Place & {
+      readonly kind: "stage";
+      readonly spec: StageSpec;
+      readonly cacheDir: string;
+      readonly sourceHash: string;
+    })
+  | (Place & { readonly kind: "head"; readonly options: CompileHeadOptions })
+  | { readonly kind: "close" };
+
+export type CompileAnswers = { stage: string; head: string; close: string };
+
+export interface CompileRequest {
+  readonly id: number;
+  readonly call: CompileCall;
+}
+
+export interface CompileFailure extends WorkerFailure {
+  /** Of a ModelFileError. */
+  readonly modelFile?: { readonly path: string; readonly problem: string; readonly remedy: string };
+}
+
+export type CompileResponse = WorkerResponse<string, CompileFailure>;
