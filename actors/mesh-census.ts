@@ -65,7 +65,8 @@ export class MeshCensus {
     listServices(this.#options.transport)
       .then((services) => {
         if (this.#closed) return;
-        this.#actors = services.flatMap(toActor);
+        const own = services.filter(({ metadata }) => metadata.mesh === this.#options.mesh);
+        this.#actors = own.flatMap(toActor);
         this.#tell();
       })
       // The connection is away; when it is back, the pipeline reports, and its actors are counted again.
@@ -92,7 +93,7 @@ export class MeshCensus {
   }
 }
 
-/** None for services of others, and for tree managers, of which there is one a session. */
+/** None for tree managers, of which there is one a session. */
 function toActor({ name, metadata }: ListedService): LiveActor[] {
   const { host, pid, layers, costs_ms: costs } = metadata;
   if (host === undefined || pid === undefined) return [];

@@ -242,6 +242,21 @@ export type StageWorkMessage = v.InferOutput<typeof stageWorkSchema>;
 /** The value of header `Flow-Kind` on JSON messages that share a subject. */
 export type MessageKind = "credit" | "ack" | "gap" | "refuse" | "begin" | "expand" | "candidates";
 
+/** Of a stage's `$SRV.STATS`: what it has computed in its present epoch, and sessions that it holds rows of. */
+export const stageAccountSchema = v.object({ segments: count, nodes: count, sessions: count });
+export type StageAccount = v.InferOutput<typeof stageAccountSchema>;
+
+/** Of a tree manager's `$SRV.STATS`. */
+export const sessionAccountSchema = v.object({
+  policy: v.string(),
+  promptTokens: count,
+  completionTokens: count,
+  commits: count,
+  /** Of the completion tokens, those that were guessed right. */
+  acceptedTokens: count,
+});
+export type SessionAccount = v.InferOutput<typeof sessionAccountSchema>;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

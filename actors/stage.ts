@@ -26,6 +26,7 @@ import {
   type MessageKind,
   parseFrame,
   parseJson,
+  type StageAccount,
   type StageWorkMessage,
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
@@ -82,6 +83,7 @@ class Stage implements Actor {
   readonly #options: StageOptions;
   readonly #context: ActorContext;
   readonly #sessions = new StageSessions();
+  readonly #done = { segments: 0, nodes: 0 };
 
   constructor(options: StageOptions, context: ActorContext) {
     this.#options = options;
@@ -108,6 +110,10 @@ class Stage implements Actor {
     }
   }
 
+  account(): StageAccount {
+    return { ...this.#done, sessions: this.#sessions.size };
+  }
+
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
     for (const sid of this.#sessions.all) await this.#forget(sid);
@@ -132,6 +138,8 @@ class Stage implements Actor {
     const { session } = arrival;
     const verdict = isLastStage(spec) ? await this.#verify(session, frame, result) : undefined;
     const nodes = [...result.nodes.ids];
+    this.#done.segments++;
+    this.#done.nodes += nodes.length;
     await pace?.hold(nodes.length, beginMs);
     if (isFirstStage(spec) && !isLastStage(spec)) this.#toTree(sid, "credit", frame);
     // Prompt tokens are certain, so the drafter may have their features at once.

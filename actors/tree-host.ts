@@ -158,7 +158,9 @@ class TreeHost implements Actor {
         return refuse("invalid", `a prompt has 1 to ${this.#options.contextLength - 1} tokens`);
       }
       await known?.ref.stop();
-      await this.#spawn(sid, { ...request, maxTokens: Math.min(request.maxTokens, room) }, makePolicy);
+      const { policy = this.#options.defaultPolicy } = request;
+      const resolved = { ...request, policy, maxTokens: Math.min(request.maxTokens, room) };
+      await this.#spawn(sid, resolved, makePolicy);
       return {};
     } catch (error) {
       if (!(error instanceof MessageError || error instanceof PolicyError)) throw error;
@@ -184,7 +186,7 @@ class TreeHost implements Actor {
     const pipeline = this.#place;
     const turns = this.#turns;
     const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, turns, onEnd };
-    const supervised = { transport, clock, log, supervision: NO_RESTART };
+    const supervised = { transport, clock, log, supervision: NO_RESTART, metadata: () => ({ mesh }) };
     const ref = await spawn(treeManagerActor(manager), supervised);
     this.#sessions.set(sid, { ref, attempt: request.attempt });
     ref.ended.then((error) => error && this.#crashed(sid, request, error), onEnd);

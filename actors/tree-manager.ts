@@ -31,6 +31,7 @@ import {
   parseJson,
   progressSchema,
   refuseSchema,
+  type SessionAccount,
   type SessionSpec,
 } from "./messages.ts";
 import type { PrefillTurns } from "./prefill-turns.ts";
@@ -143,6 +144,19 @@ class TreeManager implements Actor {
         this.#replaySoon(RECONNECTED_MS, "the server was away");
       }
     });
+  }
+
+  account(): SessionAccount {
+    const { policy = "", prompt } = this.#options.request;
+    const { commits, acceptedTokens } = this.#flow.stats;
+    const promptTokens = prompt.length;
+    return {
+      policy,
+      promptTokens,
+      completionTokens: this.#flow.journal.length - promptTokens,
+      commits,
+      acceptedTokens,
+    };
   }
 
   stop(): void {
@@ -338,7 +352,7 @@ class TreeManager implements Actor {
   #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
     const { mesh, sid, request } = this.#options;
     const { epoch } = this.#pipeline;
-    const { generation, sequence, committed, certain, nodes } = effect;
+    const { type: _, ...segment } = effect;
     const spec: SessionSpec = {
       sampling: request.sampling,
       stopTokens: request.stopTokens,
@@ -349,18 +363,8 @@ class TreeManager implements Actor {
       reports: request.reports,
       topLogprobs: request.topLogprobs,
     };
-    const first = sequence === 0 ? { spec: encodeJson(spec) } : {};
-    const frame = {
-      kind: "segment",
-      epoch,
-      generation,
-      sequence,
-      committed,
-      certain,
-      nodes,
-      width: 0,
-      ...first,
-    } as const;
+    const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
+    const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;
     const { headers, body } = encodeSegment(frame, "f32");
     this.#context.transport.publish(stageSubject(mesh, epoch, 0, sid), body, headers);
   }

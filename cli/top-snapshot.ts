@@ -1,13 +1,16 @@
+import * as v from "valibot";
 import {
-  type ActorRecord,
+  actorSchema,
   DEAD_MS,
   type HostRecord,
   hostEventSchema,
+  hostSchema,
   KEYS,
   placementSchema,
 } from "../actors/mesh/records.ts";
 import { encodeJson, parseJson } from "../actors/messages.ts";
 import { eventSubject, hostSubject } from "../transport/subjects.ts";
+import { ActivityMeter, sessionActivitySchema, stageActivitySchema } from "./mesh-activity.ts";
 import { findMesh, JoinError, type MeshDoor } from "./mesh-membership.ts";
 import type { NatsAccess } from "./role.ts";
 
@@ -18,16 +21,26 @@ export interface WatchOptions {
   readonly mesh: string;
 }
 
-/** What a mesh is at one moment. */
-export interface MeshSnapshot {
-  readonly mesh: string;
-  readonly model: string;
-  readonly epoch: number;
+/** What a mesh is at one moment: what `flowmesh top --json` prints. */
+export const snapshotSchema = v.object({
+  mesh: v.string(),
+  model: v.string(),
+  epoch: v.number(),
   /** Why nothing can be served. */
-  readonly short?: string;
-  readonly hosts: readonly HostRecord[];
-  readonly actors: readonly (ActorRecord & { readonly host: string })[];
-}
+  short: v.optional(v.string()),
+  /** As each says of itself every second, sorted by name; its actors are in `actors`. */
+  hosts: v.array(v.omit(hostSchema, ["actors"])),
+  actors: v.array(
+    v.object({
+      ...actorSchema.entries,
+      host: v.string(),
+      /** Of a stage that serves: what it did in the last second or so. */
+      activity: v.optional(stageActivitySchema),
+    }),
+  ),
+  sessions: v.array(sessionActivitySchema),
+});
+export type MeshSnapshot = v.InferOutput<typeof snapshotSchema>;
 
 const accessOf = ({ nats, token, creds }: WatchOptions): NatsAccess => ({
   url: nats,
@@ -38,15 +51,19 @@ const accessOf = ({ nats, token, creds }: WatchOptions): NatsAccess => ({
 /** A look at a running mesh, by what its hosts say each second. */
 export class MeshWatch {
   readonly #door: MeshDoor;
+  readonly #activity: ActivityMeter;
   readonly #hosts = new Map<string, { record: HostRecord; heardAtMs: number }>();
 
   static async open(options: WatchOptions): Promise<MeshWatch> {
-    return new MeshWatch(await findMesh(accessOf(options), options.mesh, `watch-${process.pid}`));
+    const watch = new MeshWatch(await findMesh(accessOf(options), options.mesh, `watch-${process.pid}`));
+    await watch.#activity.look();
+    return watch;
   }
 
   private constructor(door: MeshDoor) {
     this.#door = door;
     const { transport, mesh } = door;
+    this.#activity = new ActivityMeter(transport, mesh.mesh);
     transport.subscribe(eventSubject(mesh.mesh, "host"), (message) => {
       const { record } = parseJson(hostEventSchema, message);
       this.#hosts.set(record.name, { record, heardAtMs: performance.now() });
@@ -55,7 +72,10 @@ export class MeshWatch {
 
   async read(): Promise<MeshSnapshot> {
     const { store, mesh } = this.#door;
-    const entry = await store.get(KEYS.placement);
+    const [entry, { stages, sessions }] = await Promise.all([
+      store.get(KEYS.placement),
+      this.#activity.look(),
+    ]);
     const placement =
       entry === undefined
         ? { epoch: 0 }
@@ -70,8 +90,14 @@ export class MeshWatch {
       model: mesh.model.id,
       epoch: placement.epoch,
       ...("short" in placement && placement.short !== undefined && { short: placement.short }),
-      hosts,
-      actors: hosts.flatMap(({ name: host, actors }) => actors.map((actor) => ({ ...actor, host }))),
+      hosts: hosts.map(({ actors: _, ...host }) => host),
+      actors: hosts.flatMap(({ name: host, actors }) =>
+        actors.map((actor) => {
+          const activity = stages.get(`${host}/${actor.name}`);
+          return { ...actor, host, ...(activity && { activity }) };
+        }),
+      ),
+      sessions: [...sessions],
     };
   }
 

@@ -38,34 +38,65 @@ export async function drain(host: string, options: WatchOptions): Promise<void> 
   }
 }
 
-function describe({ mesh, model, epoch, short, hosts, actors }: MeshSnapshot): string[] {
-  const rows = hosts.map(({ name, slots, memoryBytes, rttMs, layerMs, draining, labels }) => [
+function describe(snapshot: MeshSnapshot): string[] {
+  const { mesh, model, epoch, short } = snapshot;
+  return [
+    `mesh ${mesh}, ${model}, epoch ${epoch}${short === undefined ? "" : `: ${short}`}`,
+    "",
+    ...table([
+      ["HOST", "SLOTS", "MIB", "RTT ms", "LAYER ms", "STATE", "LABELS"],
+      ...snapshot.hosts.map(hostRow),
+    ]),
+    "",
+    ...table([
+      ["ACTOR", "ROLE", "HOST", "PID", "EPOCH", "LAYERS", "STATE", "BUSY", "SEGMENTS/s", "NODES"],
+      ...snapshot.actors.map(actorRow),
+    ]),
+    "",
+    ...table([
+      ["SESSION", "POLICY", "PROMPT", "TOKENS", "TOKENS/COMMIT", "TOKENS/s"],
+      ...snapshot.sessions.map(sessionRow),
+    ]),
+  ];
+}
+
+const digits = (value: number | null | undefined, places: number): string => value?.toFixed(places) ?? "-";
+
+function hostRow(host: MeshSnapshot["hosts"][number]): string[] {
+  const { name, slots, memoryBytes, rttMs, layerMs, draining, labels } = host;
+  return [
     name,
     String(slots),
     `${Math.round(memoryBytes / 2 ** 20)}`,
-    rttMs.toFixed(2),
-    layerMs === undefined ? "-" : segmentMs(layerMs, 1).toFixed(2),
+    digits(rttMs, 2),
+    digits(layerMs && segmentMs(layerMs, 1), 2),
     draining ? "leaving" : "in",
     Object.entries(labels)
       .map(([label, value]) => `${label}=${value}`)
       .join(","),
-  ]);
-  const running = actors.map(({ name, role, host, pid, epoch: own, layers, state }) => [
+  ];
+}
+
+function actorRow(actor: MeshSnapshot["actors"][number]): string[] {
+  const { name, role, host, pid, epoch, layers, state, activity } = actor;
+  return [
     name,
     role,
     host,
     String(pid),
-    own === undefined ? "-" : String(own),
+    digits(epoch, 0),
     layers === undefined ? "-" : `${layers[0]}-${layers[1] - 1}`,
     state,
-  ]);
-  return [
-    `mesh ${mesh}, ${model}, epoch ${epoch}${short === undefined ? "" : `: ${short}`}`,
-    "",
-    ...table([["HOST", "SLOTS", "MIB", "RTT ms", "LAYER ms", "STATE", "LABELS"], ...rows]),
-    "",
-    ...table([["ACTOR", "ROLE", "HOST", "PID", "EPOCH", "LAYERS", "STATE"], ...running]),
+    activity === undefined ? "-" : `${Math.round(100 * activity.busyShare)} %`,
+    digits(activity?.segmentsPerSecond, 1),
+    digits(activity?.nodesPerSegment, 1),
   ];
+}
+
+function sessionRow(session: MeshSnapshot["sessions"][number]): string[] {
+  const { id, policy, promptTokens, completionTokens, tokensPerCommit, tokensPerSecond } = session;
+  const counts = [String(promptTokens), String(completionTokens)];
+  return [id, policy, ...counts, digits(tokensPerCommit, 2), digits(tokensPerSecond, 1)];
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {

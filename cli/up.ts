@@ -142,7 +142,11 @@ async function startMesh(mesh: Mesh): Promise<void> {
   await writeMesh(store, record);
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
-  const gateway: ActorRecord[] = [];
+  let gatewayPid: (() => number) | undefined;
+  const otherActors = (): ActorRecord[] =>
+    gatewayPid === undefined
+      ? []
+      : [{ role: "gateway", name: "gateway", pid: gatewayPid(), epoch: 0, state: "active" }];
   const makeHost = ({ stages, threads }: Split, mesh: MeshRecord, store: KeyValue) =>
     createMeshHost({
       ...{ name, nats, transport, store, mesh, threads, log },
@@ -158,7 +162,7 @@ async function startMesh(mesh: Mesh): Promise<void> {
       reportWork: options.reportWork,
       onEvent: (event) => logEvent(log, event),
       onFailure: (_, reason) => failed.reject(new ActorsError(reason)),
-      otherActors: () => gateway,
+      otherActors,
     });
   const trial = { transport, mesh: record, modelPath: model.path, signal, failed: failed.promise, makeHost };
   const split = await chooseSplit(options, { progress, cache: environment.settings.cache }, trial);
@@ -167,8 +171,7 @@ async function startMesh(mesh: Mesh): Promise<void> {
   mesh.stopFirst.unshift(() => host.stop());
   mesh.onKill.push(() => host.agent.kill());
   await host.agent.join();
-  const started = await startGateway(mesh, { nats, name, modelPath: model.path });
-  gateway.push({ role: "gateway", name: "gateway", pid: started, epoch: 0, state: "active" });
+  gatewayPid = await startGateway(mesh, { nats, name, modelPath: model.path });
   const aborted = Promise.withResolvers<never>();
   aborted.promise.catch(() => {});
   signal.addEventListener("abort", () => aborted.reject(signal.reason));
@@ -226,11 +229,11 @@ async function writeMesh(store: KeyValue, record: MeshRecord): Promise<void> {
   else await store.update(KEYS.mesh, value, known.revision);
 }
 
-/** Gives its process id. */
+/** Gives what tells its process id, which changes when it is restarted. */
 async function startGateway(
   { options, environment, supervisor, log, signal: stopped }: Mesh,
   at: { readonly nats: NatsAccess; readonly name: string; readonly modelPath: string },
-): Promise<number> {
+): Promise<() => number> {
   const { nats, name: host, modelPath } = at;
   const { mesh, host: listen, port } = options;
   const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, listen, port };
@@ -250,7 +253,7 @@ async function startGateway(
     return child;
   };
   await supervisor.start({ name: "gateway", start });
-  return pid;
+  return () => pid;
 }
 
 async function startNatsServer({

@@ -33,7 +33,7 @@ const placedRole = v.picklist(["stage", "drafter", "tree"]);
 const failureSchema = v.object({ role: placedRole, reason: v.string() });
 export type FailureRecord = v.InferOutput<typeof failureSchema>;
 
-const actorSchema = v.object({
+export const actorSchema = v.object({
   role: v.picklist([...placedRole.options, "gateway", "user"]),
   name: v.string(),
   pid: count,

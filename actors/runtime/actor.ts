@@ -36,6 +36,8 @@ export interface ActorContext {
  */
 export interface Actor {
   receive(message: Message): void | Promise<void>;
+  /** What `$SRV.STATS` tells of it beside the counts of its messages: plain JSON, asked for at each question. */
+  account?(): object;
   /** Frees what the actor holds; called once, after the last turn. */
   stop?(): void | Promise<void>;
 }

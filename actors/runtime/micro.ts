@@ -40,6 +40,8 @@ export interface Service {
   readonly started: Date;
   /** Called at each question. */
   endpoints(): readonly Endpoint[];
+  /** Told as the `data` of the first endpoint's statistics; called at each question. */
+  account?(): object | undefined;
 }
 
 function infoOf(endpoint: Endpoint) {
@@ -61,6 +63,14 @@ function statsOf(endpoint: Endpoint) {
   };
 }
 
+/** The protocol has data for each endpoint; what an actor tells concerns all of it, and is told once. */
+function allStatsOf(service: Service) {
+  const data = service.account?.();
+  return service
+    .endpoints()
+    .map((endpoint, i) => ({ ...statsOf(endpoint), ...(i === 0 && data !== undefined && { data }) }));
+}
+
 function answerTo(verb: Verb, service: Service): object {
   const type = `io.nats.micro.v1.${verb.toLowerCase()}_response`;
   const head = { type, ...service.identity };
@@ -70,7 +80,7 @@ function answerTo(verb: Verb, service: Service): object {
     case "INFO":
       return { ...head, description: service.description, endpoints: service.endpoints().map(infoOf) };
     case "STATS":
-      return { ...head, started: service.started.toISOString(), endpoints: service.endpoints().map(statsOf) };
+      return { ...head, started: service.started.toISOString(), endpoints: allStatsOf(service) };
   }
 }
 

@@ -49,6 +49,7 @@ class RunningActor implements ActorRef {
   readonly #mailbox: Mailbox<Task>;
   readonly #count = { received: 0, discarded: 0, failed: 0, restarts: 0, busyNs: 0 };
   #scope: Scope;
+  #actor: Actor | undefined;
   #presence: Subscription | undefined;
   #stopping: "drain" | "discard" | undefined;
   #crashes: readonly number[] = [];
@@ -84,6 +85,7 @@ class RunningActor implements ActorRef {
       description: this.#definition.description,
       started: new Date(),
       endpoints: () => this.#scope.meters(),
+      account: () => this.#actor?.account?.(),
     });
     try {
       const actor = await this.#definition.start(this.#scope);
@@ -109,6 +111,7 @@ class RunningActor implements ActorRef {
     let actor: Actor | undefined = first;
     let outcome: Error | undefined;
     while (actor !== undefined) {
+      this.#actor = actor;
       const crash = await this.#serve(actor);
       this.#endLife();
       await this.#stopActor(actor);

@@ -14,6 +14,7 @@ interface Member {
 export const memberMetadata =
   (member: Member, place?: RolePlace): (() => Record<string, string>) =>
   () => ({
+    mesh: member.mesh,
     pid: String(process.pid),
     host: member.host,
     machine: hostname(),

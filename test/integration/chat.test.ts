@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import OpenAI from "openai";
+import * as v from "valibot";
 import { listActors } from "../../bench/mesh-inventory.ts";
 import { readPrompts } from "../../bench/prompts.ts";
 import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { snapshotSchema } from "../../cli/top-snapshot.ts";
 import { connectNats } from "../../transport/nats.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { waitUntilGone } from "../actors/host/process-gone.ts";
+import { runFlowmesh } from "../flowmesh-command.ts";
 
 const MINUTES = 60_000;
 const decoder = new TextDecoder();
@@ -162,6 +165,75 @@ describe("a running mesh", () => {
       expect(await answer(8, 60)).toBe(expected);
     },
     3 * MINUTES,
+  );
+
+  test(
+    "shows itself to flowmesh top while it works: what runs where, how busy it is, and the session",
+    async () => {
+      const stream = await client.chat.completions.create({
+        ...ask(0, 400),
+        stream: true,
+        // @ts-expect-error An addition of flowmesh's own.
+        flowmesh: { policy: "flowspec" },
+      });
+      const reading = Array.fromAsync(stream).catch(() => {});
+      const args = ["top", "--json", "--nats", mesh.natsUrl, "--mesh", mesh.mesh];
+      const { output, code, errors } = await runFlowmesh(args);
+      expect({ code, errors }).toEqual({ code: 0, errors: "" });
+      const { hosts, actors, sessions, epoch, mesh: name } = v.parse(snapshotSchema, JSON.parse(output));
+      expect(name).toBe(mesh.mesh);
+      expect(hosts).toHaveLength(1);
+      expect(actors.map((actor) => actor.name).toSorted()).toEqual(
+        ["drafter", "gateway", "stage-0", "stage-1", "stage-2", "stage-3", "tree"].toSorted(),
+      );
+      const running = await descendants(mesh.pid);
+      for (const actor of actors) {
+        expect(actor).toMatchObject({ host: hosts[0]?.name, state: "active" });
+        expect(running).toContain(actor.pid);
+      }
+      const stages = actors.filter(({ role }) => role === "stage");
+      expect(stages.map(({ layers }) => layers?.[0])).toEqual([
+        0,
+        ...stages.slice(0, -1).map((s) => s.layers?.[1]),
+      ]);
+      expect(stages.every((stage) => stage.epoch === epoch)).toBe(true);
+      expect(sessions).toHaveLength(1);
+      expect(sessions[0]?.policy).toBe("flowspec");
+      expect(sessions[0]?.completionTokens).toBeGreaterThan(0);
+      expect(sessions[0]?.tokensPerCommit).toBeGreaterThanOrEqual(1);
+      for (const { activity } of stages) {
+        expect(activity?.busyShare).toBeGreaterThan(0);
+        expect(activity?.nodesPerSegment).toBeGreaterThan(0);
+      }
+      stream.controller.abort();
+      await reading;
+    },
+    MINUTES,
+  );
+
+  test(
+    "shows the gateway's process to flowmesh top also after it was killed and restarted",
+    async () => {
+      const killed = await processOf("gateway");
+      process.kill(killed, "SIGKILL");
+      const args = ["top", "--json", "--nats", mesh.natsUrl, "--mesh", mesh.mesh];
+      let shown = killed;
+      const deadline = performance.now() + MINUTES / 2;
+      while (shown === killed && performance.now() < deadline) {
+        const { actors } = v.parse(snapshotSchema, JSON.parse((await runFlowmesh(args)).output));
+        shown = actors.find(({ name }) => name === "gateway")?.pid ?? 0;
+      }
+      expect(shown).not.toBe(killed);
+      expect(await descendants(mesh.pid)).toContain(shown);
+      while (
+        !(await fetch(`${mesh.url}/health`).then(
+          ({ ok }) => ok,
+          () => false,
+        ))
+      )
+        await Bun.sleep(50);
+    },
+    MINUTES,
   );
 
   test("refuses what it can't do, naming the field, and goes on", async () => {
