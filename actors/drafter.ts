@@ -29,7 +29,13 @@ export interface DrafterOptions {
   readonly mesh: string;
   readonly epoch: Epoch;
   readonly engine: DraftEngine;
+  /** Of a user's own drafter, which sessions ask for; absent: the mesh's. */
+  readonly name?: string;
 }
+
+/** Name of the actor. */
+export const drafterActorName = (name: string | undefined): string =>
+  name === undefined ? "drafter" : `drafter-${name}`;
 
 /**
  * Owns the draft model. It follows each session's committed path by the features that the stages send
@@ -39,8 +45,8 @@ export interface DrafterOptions {
  */
 export function drafterActor(options: DrafterOptions): ActorDefinition {
   return {
-    name: "drafter",
-    description: "draft model: guesses the tree of tokens below the last verified one",
+    name: drafterActorName(options.name),
+    description: "guesses the tree of tokens below the last verified one",
     start: (context) => new Drafter(options, context),
   };
 }
@@ -71,8 +77,8 @@ class Drafter implements Actor {
   constructor(options: DrafterOptions, context: ActorContext) {
     this.#options = options;
     this.#context = context;
-    const { mesh, epoch } = options;
-    context.listen(draftSubject(mesh, epoch, ANY), { lane: "normal" });
+    const { mesh, epoch, name } = options;
+    context.listen(draftSubject(mesh, epoch, ANY, name), { lane: "normal" });
     context.listen(sessionSubject(mesh, ANY, "commit"), { lane: "normal" });
     context.listen(sessionSubject(mesh, ANY, "end"), { lane: "urgent" });
     context.transport.publish(eventSubject(mesh, "up"), encodeJson({ name: context.name, epoch }));

@@ -55,6 +55,8 @@ export const sessionSpecSchema = v.object({
   prunes: v.boolean(),
   /** Whether stages tell of each of the session's segments (`event.work`), because somebody watches it. */
   reports: v.optional(v.boolean()),
+  /** False: the mesh's drafter has no part in the session, so nobody needs its features. */
+  features: v.optional(v.boolean()),
   /** Alternatives to tell of each token; absent: no log-probabilities are told. */
   topLogprobs: v.optional(topCount),
 });
@@ -78,7 +80,8 @@ export const openSchema = v.object({
   /** How often the session was opened before. */
   attempt: v.optional(v.pipe(count, v.maxValue(ATTEMPTS_MAX)), 0),
   /** `none`: nobody guesses for this session. */
-  drafter: v.optional(v.literal("none")),
+  /** `none`, or the name of a user's own. */
+  drafter: v.optional(v.string()),
   topLogprobs: v.optional(topCount),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
@@ -241,6 +244,10 @@ export type StageWorkMessage = v.InferOutput<typeof stageWorkSchema>;
 
 /** The value of header `Flow-Kind` on JSON messages that share a subject. */
 export type MessageKind = "credit" | "ack" | "gap" | "refuse" | "begin" | "expand" | "candidates";
+
+/** Answer of `drafter.<name>`: a user's own drafter is there. */
+export const drafterReplySchema = v.object({ name: v.string(), description: v.string() });
+export type DrafterReply = v.InferOutput<typeof drafterReplySchema>;
 
 /** Of a stage's `$SRV.STATS`: what it has computed in its present epoch, and sessions that it holds rows of. */
 export const stageAccountSchema = v.object({ segments: count, nodes: count, sessions: count });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { DisconnectedError, NoRespondersError, RequestTimeoutError } from "../transport/errors.ts";
-import { eventSubject, sessionSubject } from "../transport/subjects.ts";
+import { drafterSubject, eventSubject, sessionSubject } from "../transport/subjects.ts";
 import type { Message, Subscription, Transport } from "../transport/transport.ts";
 import type { LiveFeed, WatchedSession } from "./live-feed.ts";
 import {
@@ -19,6 +19,7 @@ import {
   pipelineSchema,
 } from "./messages.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { listServices } from "./runtime/service-list.ts";
 import {
   type PipelineStatus,
   type Session,
@@ -38,6 +39,7 @@ export interface SessionClientOptions {
 }
 
 const OPEN_TIMEOUT_MS = 3000;
+const DRAFTER_TIMEOUT_MS = 1000;
 /** Silence after which the journal is asked for: it shows lost commits and a lost tree manager alike. */
 const QUIET_MS = 2000;
 const JOURNAL_TIMEOUT_MS = 2000;
@@ -84,12 +86,32 @@ export class SessionClient implements SessionPort {
   async open(request: SessionRequest): Promise<Session> {
     const { reason, ready } = this.status();
     if (!ready) throw new SessionError("not_ready", reason ?? "the pipeline is not ready yet");
+    const { drafter } = request;
+    if (drafter !== undefined && drafter !== "none") await this.#requireDrafter(drafter);
     const session = new ClientSession(randomUUID().slice(0, 13), request, {
       ...this.#options,
       epoch: () => this.#pipeline?.message.epoch ?? 0,
     });
     await session.open();
     return session;
+  }
+
+  /** @throws SessionError unless the user's own drafter of that name is on the mesh. */
+  async #requireDrafter(name: string): Promise<void> {
+    const { mesh, transport } = this.#options;
+    try {
+      const asked = { timeoutMs: DRAFTER_TIMEOUT_MS };
+      await transport.request(drafterSubject(mesh, name), new Uint8Array(0), asked);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      const services = await listServices(transport).catch(() => []);
+      const names = services
+        .filter(({ metadata }) => metadata.mesh === mesh)
+        .flatMap(({ name: actor }) => /^drafter-(.+)$/.exec(actor)?.[1] ?? []);
+      const known = [...new Set(names), "none"].map((each) => `"${each}"`).join(", ");
+      const what = `there is no drafter "${name}" on this mesh; there are ${known}, and its own when nothing is said`;
+      throw new SessionError("invalid", what, "flowmesh.drafter");
+    }
   }
 }
 

@@ -20,8 +20,8 @@ export interface SessionRequest {
   readonly policy?: string;
   /** Name under which the session may be watched while it runs; see LivePort. Absent: by nobody. */
   readonly live?: string;
-  /** `none`: nobody guesses, whatever the policy; absent: the mesh's drafter does. */
-  readonly drafter?: "none";
+  /** `none`: nobody guesses, whatever the policy; else the name of a user's own; absent: the mesh's drafter does. */
+  readonly drafter?: string;
   /** Alternatives to tell of each token, with its own log-probability; absent: neither is told. */
   readonly topLogprobs?: number;
 }

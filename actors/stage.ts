@@ -143,7 +143,7 @@ class Stage implements Actor {
     await pace?.hold(nodes.length, beginMs);
     if (isFirstStage(spec) && !isLastStage(spec)) this.#toTree(sid, "credit", frame);
     // Prompt tokens are certain, so the drafter may have their features at once.
-    if (frame.committed) this.#sendTaps(sid, frame.generation, result.taps);
+    if (frame.committed) this.#sendTaps(sid, session, result.taps);
     else session.taps.keep(result.nodes, result.taps);
     const bytes =
       verdict === undefined
@@ -266,7 +266,7 @@ class Stage implements Actor {
 
   /** Sends the accepted nodes' features, and lets the model's cache follow unless it is to wait. */
   #accept(sid: string, session: StageSession, walk: Walk): void {
-    this.#sendTaps(sid, session.generation, session.taps.take(walk.nodes, this.#options.spec.taps));
+    this.#sendTaps(sid, session, session.taps.take(walk.nodes, this.#options.spec.taps));
     session.commits.hold(walk);
     if (session.spec.prunes) this.#prune(sid, session, Number.POSITIVE_INFINITY);
   }
@@ -282,7 +282,8 @@ class Stage implements Actor {
     }
   }
 
-  #sendTaps(sid: string, generation: number, taps: readonly TapRows[]): void {
+  #sendTaps(sid: string, { generation, spec }: StageSession, taps: readonly TapRows[]): void {
+    if (spec.features === false) return;
     const { mesh, epoch, hidden: width, dtype } = this.#options;
     for (const { layer, positions, rows } of taps) {
       if (positions.length === 0) continue;

@@ -13,6 +13,7 @@ import {
 } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import { drafterActorName } from "./drafter.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   ackSchema,
@@ -210,6 +211,7 @@ class TreeManager implements Actor {
   /** A stage or the drafter has started anew: what it held of this session is gone. */
   #restarted(message: Message): void {
     const { name, epoch } = parseJson(actorUpSchema, message);
+    if (/^drafter\b/.test(name) && name !== drafterActorName(this.#options.request.drafter)) return;
     if (epoch === this.#pipeline.epoch) this.#replaySoon(STARTED_MS, `${name} started`);
   }
 
@@ -269,9 +271,10 @@ class TreeManager implements Actor {
     this.#prefillInTurn(`epoch ${epoch} is in force`);
   }
 
-  /** As the session sees it, which may want nobody to guess. */
+  /** As the session sees it, which may want nobody to guess, or somebody of its own. */
   #drafted(pipeline: TreePipeline): TreePipeline {
-    return this.#options.request.drafter === "none" ? { ...pipeline, hasDrafter: false } : pipeline;
+    const { drafter } = this.#options.request;
+    return drafter === undefined ? pipeline : { ...pipeline, hasDrafter: drafter !== "none" };
   }
 
   #addressed(message: Message): void {
@@ -333,7 +336,7 @@ class TreeManager implements Actor {
     const { mesh, sid, request } = this.#options;
     const { epoch } = this.#pipeline;
     const { transport } = this.#context;
-    const subject = draftSubject(mesh, epoch, sid);
+    const subject = draftSubject(mesh, epoch, sid, request.drafter);
     if (effect.type === "begin") {
       const { generation, tokens } = effect;
       const { sampling, prompt } = request;
@@ -361,6 +364,7 @@ class TreeManager implements Actor {
       promptTokens: request.prompt.length,
       prunes: this.#policy.prunes,
       reports: request.reports,
+      features: this.#pipeline.hasDrafter && request.drafter === undefined,
       topLogprobs: request.topLogprobs,
     };
     const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};

@@ -27,6 +27,10 @@ const program = buildProgram({
     await top(options);
     process.exit(0);
   },
+  run: async (file, options) => {
+    const [{ run }, { readSettings }] = await Promise.all([import("./run.ts"), import("./settings.ts")]);
+    process.exit(await run(file, options, { settings: readSettings(), output: process.stderr }));
+  },
   chat: async (options) => {
     const { chat } = await import("./chat-command.ts");
     process.exit(await chat(options));

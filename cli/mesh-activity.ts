@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { ActorRecord } from "../actors/mesh/records.ts";
 import { sessionAccountSchema, stageAccountSchema } from "../actors/messages.ts";
 import { listServiceStats, type ServiceStats } from "../actors/runtime/service-list.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -34,6 +35,8 @@ export interface MeshActivity {
   /** By "host/name". */
   readonly stages: ReadonlyMap<string, StageActivity>;
   readonly sessions: readonly SessionActivity[];
+  /** Actors that users run beside those of the mesh's hosts. */
+  readonly customActors: readonly (ActorRecord & { readonly host: string })[];
 }
 
 /** What the actors of a mesh do, from what they tell of themselves by `$SRV.STATS` at two moments. */
@@ -66,6 +69,12 @@ export class ActivityMeter {
       sessions: services.flatMap((service) =>
         sessionActivity(service, before?.byId.get(service.id), seconds),
       ),
+      customActors: services.flatMap(({ name, metadata }) => {
+        const { role, host = "", pid, epoch } = metadata;
+        if (role !== "user") return [];
+        const placed = epoch === undefined ? {} : { epoch: Number(epoch) };
+        return [{ role, name, host, pid: Number(pid), ...placed, state: "active" }];
+      }),
     };
   }
 }

@@ -50,6 +50,17 @@ export function nodeCommand(commands: { node(options: NodeOptions): Promise<void
     .action((options: NodeOptions) => commands.node(options));
 }
 
+export function runCommand(commands: { run(file: string, options: WatchOptions): Promise<void> }): Command {
+  return accessOptions(
+    new Command("run").description(
+      "Run an actor or a drafter of your own as part of a mesh: see docs/custom-actors.md.",
+    ),
+  )
+    .addArgument(new Argument("<file>", "TypeScript or JavaScript; its default export is what is run"))
+    .addHelpText("after", "\nExample:\n  $ flowmesh run examples/phrase-book-drafter.ts")
+    .action((file: string, options: WatchOptions) => commands.run(file, options));
+}
+
 export function drainCommand(commands: {
   drain(host: string, options: WatchOptions): Promise<void>;
 }): Command {

@@ -1,9 +1,19 @@
+import { join } from "node:path";
 import * as v from "valibot";
-import { bucketOf, KEYS, type MeshRecord, meshSchema, PROTOCOL } from "../actors/mesh/records.ts";
+import {
+  blobBucketOf,
+  bucketOf,
+  KEYS,
+  type MeshRecord,
+  meshSchema,
+  PROTOCOL,
+} from "../actors/mesh/records.ts";
+import { Weights } from "../actors/mesh/weights.ts";
 import { version } from "../package.json" with { type: "json" };
 import { ConnectError } from "../transport/errors.ts";
 import type { KeyValue } from "../transport/key-value.ts";
 import type { NatsTransport } from "../transport/nats.ts";
+import { openNatsBlobStore } from "../transport/nats-blob-store.ts";
 import { listBuckets, openNatsKeyValue } from "../transport/nats-key-value.ts";
 import { connectMesh } from "./connect-mesh.ts";
 import type { NatsAccess } from "./role.ts";
@@ -35,6 +45,14 @@ export async function findMesh(nats: NatsAccess, mesh: string, name: string): Pr
     await transport.close();
     throw error;
   }
+}
+
+/** The parts of the model file that are here, and a way to the others. */
+export async function meshWeights({ transport, mesh }: MeshDoor, cache: string): Promise<Weights> {
+  const { sha256, bytes, parts } = mesh.model;
+  const blobs = await openNatsBlobStore(transport, blobBucketOf(mesh.mesh));
+  const path = join(cache, "parts", `${sha256}.gguf`);
+  return new Weights({ mesh: mesh.mesh, transport, blobs, path, bytes, parts });
 }
 
 async function connect(nats: NatsAccess, name: string): Promise<NatsTransport> {

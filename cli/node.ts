@@ -2,17 +2,15 @@ import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { HostNameError } from "../actors/host/agent.ts";
 import { leastBytes } from "../actors/mesh/plan-mesh.ts";
-import { blobBucketOf } from "../actors/mesh/records.ts";
-import { type FetchProgress, Weights } from "../actors/mesh/weights.ts";
+import type { FetchProgress } from "../actors/mesh/weights.ts";
 import { jsonLog, textLog } from "../actors/runtime/log.ts";
 import { probeLayer } from "../models/layer-probe.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import { HEADER } from "../models/weight-parts.ts";
-import { openNatsBlobStore } from "../transport/nats-blob-store.ts";
 import { type DeviceModel, readDeviceModel } from "./device-model.ts";
 import { machineName } from "./host-name.ts";
 import { createMeshHost } from "./mesh-host.ts";
-import { findMesh, JoinError, type MeshDoor } from "./mesh-membership.ts";
+import { findMesh, JoinError, type MeshDoor, meshWeights } from "./mesh-membership.ts";
 import type { NodeOptions } from "./node-options.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
 import type { NatsAccess } from "./role.ts";
@@ -49,7 +47,7 @@ export async function node(options: NodeOptions, environment: NodeEnvironment): 
     progress.done(`${options.mesh} at ${options.nats}, ${model.id}`);
     const memoryBytes = options.memory ?? Math.floor(totalmem() / 2);
     if (memoryBytes < leastBytes(model)) throw tooSmall(memoryBytes, leastBytes(model), model.id);
-    const weights = await openWeights(door, settings.cache);
+    const weights = await meshWeights(door, settings.cache);
     const device = options.device === undefined ? undefined : await readDeviceModel(options.device);
     const threads = options.threads ?? availableParallelism();
     progress.begin("speed");
@@ -130,13 +128,6 @@ async function joinNamed(wanted: string | undefined, options: HostOptions) {
       if (!(error instanceof HostNameError) || wanted !== undefined || number === NAMES_MAX) throw error;
     }
   }
-}
-
-async function openWeights({ transport, mesh }: MeshDoor, cache: string): Promise<Weights> {
-  const { sha256, bytes, parts } = mesh.model;
-  const blobs = await openNatsBlobStore(transport, blobBucketOf(mesh.mesh));
-  const path = join(cache, "parts", `${sha256}.gguf`);
-  return new Weights({ mesh: mesh.mesh, transport, blobs, path, bytes, parts });
 }
 
 function probe(path: string, { mesh }: MeshDoor, { cache }: Settings, threads: number): Promise<CostTable> {

@@ -10,7 +10,7 @@ import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
 import { linkModel } from "./link-model.ts";
-import { drainCommand, nodeCommand, topCommand } from "./mesh-commands.ts";
+import { drainCommand, nodeCommand, runCommand, topCommand } from "./mesh-commands.ts";
 import type { NodeOptions } from "./node-options.ts";
 import {
   choice,
@@ -42,6 +42,7 @@ export interface Commands {
   node(options: NodeOptions): Promise<void>;
   drain(host: string, options: WatchOptions): Promise<void>;
   top(options: WatchOptions & { readonly json: boolean }): Promise<void>;
+  run(file: string, options: WatchOptions): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
   bench(options: BenchOptions): Promise<void>;
   benchDrafters(options: BenchDraftersOptions): Promise<void>;
@@ -63,6 +64,7 @@ export function buildProgram(commands: Commands): Command {
   program.addCommand(nodeCommand(commands));
   program.addCommand(drainCommand(commands));
   program.addCommand(topCommand(commands));
+  program.addCommand(runCommand(commands));
   program.addCommand(chatCommand(commands));
   program.addCommand(benchCommand((options) => commands.bench(options)));
   program.addCommand(benchDraftersCommand((options) => commands.benchDrafters(options)));

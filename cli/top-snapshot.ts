@@ -42,7 +42,7 @@ export const snapshotSchema = v.object({
 });
 export type MeshSnapshot = v.InferOutput<typeof snapshotSchema>;
 
-const accessOf = ({ nats, token, creds }: WatchOptions): NatsAccess => ({
+export const accessOf = ({ nats, token, creds }: WatchOptions): NatsAccess => ({
   url: nats,
   ...(token !== undefined && { token }),
   ...(creds !== undefined && { credentials: creds }),
@@ -72,7 +72,7 @@ export class MeshWatch {
 
   async read(): Promise<MeshSnapshot> {
     const { store, mesh } = this.#door;
-    const [entry, { stages, sessions }] = await Promise.all([
+    const [entry, { stages, sessions, customActors }] = await Promise.all([
       store.get(KEYS.placement),
       this.#activity.look(),
     ]);
@@ -91,12 +91,15 @@ export class MeshWatch {
       epoch: placement.epoch,
       ...("short" in placement && placement.short !== undefined && { short: placement.short }),
       hosts: hosts.map(({ actors: _, ...host }) => host),
-      actors: hosts.flatMap(({ name: host, actors }) =>
-        actors.map((actor) => {
-          const activity = stages.get(`${host}/${actor.name}`);
-          return { ...actor, host, ...(activity && { activity }) };
-        }),
-      ),
+      actors: [
+        ...hosts.flatMap(({ name: host, actors }) =>
+          actors.map((actor) => {
+            const activity = stages.get(`${host}/${actor.name}`);
+            return { ...actor, host, ...(activity && { activity }) };
+          }),
+        ),
+        ...customActors,
+      ],
       sessions: [...sessions],
     };
   }

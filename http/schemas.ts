@@ -53,6 +53,12 @@ const liveName = v.pipe(
   v.regex(LIVE_NAME, "It must be 16 to 64 letters, digits, - or _, made up at random"),
 );
 
+/** Whether there is one of that name, only the mesh knows. */
+const drafterName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z0-9_-]{1,48}$/, 'It must be "none" or a drafter\'s name: 1 to 48 of a-z, 0-9, _ and -'),
+);
+
 const generationFields = {
   model: v.nullish(v.string(), "default"),
   max_tokens: v.nullish(positive),
@@ -77,7 +83,7 @@ const generationFields = {
     v.strictObject({
       policy: v.nullish(v.string()),
       live: v.nullish(liveName),
-      drafter: v.nullish(v.literal("none", 'It can only be "none"; leave it out for the mesh\'s own')),
+      drafter: v.nullish(drafterName),
       numerics: v.nullish(v.string()),
       commits: v.nullish(v.boolean(), false),
       timings: v.nullish(v.boolean(), false),
@@ -131,7 +137,7 @@ export interface GenerationParams {
   readonly policy: string | undefined;
   /** Name under which the answer may be watched. */
   readonly live: string | undefined;
-  readonly drafter: "none" | undefined;
+  readonly drafter: string | undefined;
   /** Numerics that the request insists on. */
   readonly numerics: string | undefined;
   /** Choices, each with a seed of its own. */

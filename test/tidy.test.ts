@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
-const CODE = "{actors,bench,cli,decoding,http,models,test,transport,web}/**/*.{ts,tsx}";
+const CODE = "{actors,bench,cli,custom,decoding,examples,http,models,test,transport,web}/**/*.{ts,tsx}";
 const LINES_MAX = 400;
 
 const read = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text();
@@ -54,6 +54,9 @@ const MAY_IMPORT: readonly { readonly folder: string; readonly allowed: readonly
   // The version that `nats micro ls` shows is the package's.
   { folder: "actors/runtime/", allowed: ["actors/runtime/", "transport/", "package.json"] },
   { folder: "actors/", allowed: ["actors/", "decoding/", "models/", "transport/"] },
+  // What users' own programs are made with; and an example of one.
+  { folder: "custom/", allowed: ["custom/", "actors/", "models/", "transport/"] },
+  { folder: "examples/", allowed: [] },
   // Time and log are dependencies of everything that runs, and know nothing of actors.
   {
     folder: "http/",

@@ -6,7 +6,9 @@ import { SubjectError } from "./errors.ts";
  *   flow.<mesh>.session.<sid>.<open|commit|cancel|end>   what a session's listeners hear, JSON
  *   flow.<mesh>.session.<sid>.journal                    request: the session's accepted tokens, JSON
  *   flow.<mesh>.e<epoch>.stage.<k>.<sid>                 segments to stage k
- *   flow.<mesh>.e<epoch>.draft.<sid>                     to the drafter: features, begin, expand
+ *   flow.<mesh>.e<epoch>.draft.<sid>                     to the mesh's drafter: features, begin, expand
+ *   flow.<mesh>.e<epoch>.draft-<name>.<sid>              to a user's own drafter: begin, expand
+ *   flow.<mesh>.drafter.<name>                           request: is that drafter there? JSON
  *   flow.<mesh>.e<epoch>.tree.<sid>                      to the tree manager: candidates, credits, acks, gaps
  *   flow.<mesh>.event.<kind>                             placement, joins, leaves, timings, JSON
  *   flow.<mesh>.host.<host>.<verb>                       requests to a host agent, JSON
@@ -67,8 +69,14 @@ export function stageSubject(mesh: string, epoch: number | Any, stage: number | 
   return `flow.${name(mesh, "mesh")}.${address}.${name(sid, "session")}`;
 }
 
-export function draftSubject(mesh: string, epoch: number | Any, sid: string): string {
-  return `flow.${name(mesh, "mesh")}.${epochToken(epoch)}.draft.${name(sid, "session")}`;
+/** `drafter`: name of a user's own; absent: the mesh's. */
+export function draftSubject(mesh: string, epoch: number | Any, sid: string, drafter?: string): string {
+  const place = drafter === undefined ? "draft" : `draft-${checkName(drafter, "drafter")}`;
+  return `flow.${name(mesh, "mesh")}.${epochToken(epoch)}.${place}.${name(sid, "session")}`;
+}
+
+export function drafterSubject(mesh: string, drafter: string): string {
+  return `flow.${name(mesh, "mesh")}.drafter.${checkName(drafter, "drafter")}`;
 }
 
 export function treeSubject(mesh: string, epoch: number | Any, sid: string): string {
@@ -124,19 +132,27 @@ export function parseStage(
   return epoch === undefined || stage === undefined ? undefined : { mesh, epoch, stage, sid };
 }
 
-function parseEpochPlace(subject: string, wanted: "draft" | "tree") {
+function parseEpochPlace(subject: string) {
   const [mesh, epochText, place, sid] = tokensOf(subject, 4) ?? [];
-  if (mesh === undefined || sid === undefined || place !== wanted) return undefined;
+  if (mesh === undefined || sid === undefined || place === undefined) return undefined;
   const epoch = parseEpoch(epochText ?? "");
-  return epoch === undefined ? undefined : { mesh, epoch, sid };
+  return epoch === undefined ? undefined : { mesh, epoch, place, sid };
 }
 
-export function parseDraft(subject: string): { mesh: string; epoch: number; sid: string } | undefined {
-  return parseEpochPlace(subject, "draft");
+/** `drafter` is absent for the mesh's own. */
+export function parseDraft(
+  subject: string,
+): { mesh: string; epoch: number; sid: string; drafter?: string } | undefined {
+  const { place, ...parsed } = parseEpochPlace(subject) ?? { place: "" };
+  if (!("sid" in parsed)) return undefined;
+  if (place === "draft") return parsed;
+  const drafter = /^draft-(.+)$/.exec(place)?.[1];
+  return drafter === undefined ? undefined : { ...parsed, drafter };
 }
 
 export function parseTree(subject: string): { mesh: string; epoch: number; sid: string } | undefined {
-  return parseEpochPlace(subject, "tree");
+  const { place, ...parsed } = parseEpochPlace(subject) ?? { place: "" };
+  return place === "tree" && "sid" in parsed ? parsed : undefined;
 }
 
 export function parseEvent(subject: string): { mesh: string; kind: string } | undefined {

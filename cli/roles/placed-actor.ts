@@ -8,11 +8,11 @@ import type { RolePlace } from "../role.ts";
  */
 export class PlacedActor {
   readonly #start: (place: RolePlace) => Promise<ActorRef>;
-  readonly #context: ChildContext;
+  readonly #context: Pick<ChildContext, "fail">;
   #actor: ActorRef | undefined;
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(context: ChildContext, start: (place: RolePlace) => Promise<ActorRef>) {
+  constructor(context: Pick<ChildContext, "fail">, start: (place: RolePlace) => Promise<ActorRef>) {
     this.#context = context;
     this.#start = start;
   }

@@ -28,6 +28,14 @@ export class SuffixText {
     return index >= 0 && index < this.#length ? this.#tokens[index] : undefined;
   }
 
+  /** The whole text followed by `tail`, as an array of its own. */
+  followedBy(tail: readonly number[]): Uint32Array {
+    const whole = new Uint32Array(this.#length + tail.length);
+    whole.set(this.#tokens.subarray(0, this.#length));
+    whole.set(tail, this.#length);
+    return whole;
+  }
+
   append(token: number): void {
     if (this.#length === this.#tokens.length) {
       const grown = new Uint32Array(this.#length * 2);

@@ -14,6 +14,7 @@ interface Parsed {
   readonly node: unknown[];
   readonly drain: unknown[];
   readonly top: unknown[];
+  readonly run: unknown[];
   readonly errors: string;
 }
 
@@ -30,6 +31,7 @@ export async function parse(...args: string[]): Promise<Parsed> {
     node: [] as unknown[],
     drain: [] as unknown[],
     top: [] as unknown[],
+    run: [] as unknown[],
     errors: "",
   };
   const program = buildProgram({
@@ -44,6 +46,7 @@ export async function parse(...args: string[]): Promise<Parsed> {
     node: async (options) => void parsed.node.push(options),
     drain: async (host, options) => void parsed.drain.push({ host, ...options }),
     top: async (options) => void parsed.top.push(options),
+    run: async (file, options) => void parsed.run.push({ file, ...options }),
   });
   for (const command of [program, ...program.commands]) {
     command
