@@ -5,33 +5,56 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { drain } from "../../cli/top.ts";
-import { killProcess, type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
+import { type HostNetwork, type HostPlace, openHostNetwork } from "./host-network.ts";
+import {
+  accessTo,
+  killProcess,
+  pacedAt,
+  processHere,
+  type RunningNode,
+  stageHosts,
+  startNode,
+  stream,
+  until,
+} from "./mesh-nodes.ts";
 
 const MINUTES = 60_000;
 const QUESTION = "What is a pipeline?";
 const TOKENS = 120;
 /** Events after which a stream is disturbed: past the prompt, far from the end. */
 const DISTURBED_AFTER = 10;
+/** Slower than this machine mostly is, and the same for all. */
+const LAYER_MS = 1;
+const LINK = { delayMs: 2, mbps: 150 };
 
 describe("a mesh of several hosts", () => {
   let folder: string;
+  let network: HostNetwork;
   let mesh: RunningMesh;
   let expected: string;
+  let pace: string[];
+  /** The machines, by their hosts' names. */
+  const places = new Map<string, HostPlace>();
   const nodes = new Map<string, RunningNode>();
+  const machine = (name: string) => ({ folder, place: places.get(name) });
   const begin = (name: string, ...args: string[]) => {
-    const node = startNode(mesh, folder, name, ...args);
+    const node = startNode(mesh, machine(name), name, ...args);
     nodes.set(name, node);
     return node;
   };
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "flowmesh-nodes-"));
-    mesh = await startMesh("--no-stages");
+    pace = await pacedAt(folder, LAYER_MS);
+    network = await openHostNetwork(LINK);
+    for (const name of ["a", "b", "c", "d"]) places.set(name, await network.open());
+    mesh = await startMesh("--no-stages", ...network.upArguments);
   }, 5 * MINUTES);
   afterAll(async () => {
     for (const node of nodes.values()) node.signal("SIGCONT");
     for (const node of nodes.values()) node.signal("SIGKILL");
-    await mesh.stop();
+    await mesh?.stop();
+    await network?.close();
     await rm(folder, { recursive: true, force: true });
   }, MINUTES);
 
@@ -58,7 +81,7 @@ describe("a mesh of several hosts", () => {
   test(
     "a node fetches the layers it is given, and answers; what cannot join says why",
     async () => {
-      begin("a");
+      begin("a", ...pace);
       await until(mesh, (snapshot) => stageHosts(snapshot).join() === "a");
       const answer = await stream(mesh, QUESTION, { maxTokens: TOKENS });
       expect(answer.finish).toBe("length");
@@ -70,7 +93,7 @@ describe("a mesh of several hosts", () => {
         ["c", ["--memory", "64MB"], /'--memory <size>' is 64 MiB; a single layer .* need \d+ MiB/],
       ];
       const ended = refusals.map(async ([name, args, says]) => {
-        const node = startNode(mesh, folder, name, ...args);
+        const node = startNode(mesh, machine(name), name, ...args);
         expect(await node.exited).toBe(1);
         expect(node.text).toMatch(says);
       });
@@ -82,7 +105,7 @@ describe("a mesh of several hosts", () => {
   test(
     "a second node takes over some of the layers while a stream runs, which does not notice",
     async () => {
-      await undisturbed(() => void begin("b"));
+      await undisturbed(() => void begin("b", ...pace));
       const { actors } = await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
       const layers = actors.flatMap((actor) =>
         actor.state === "active" && actor.layers ? [actor.layers] : [],
@@ -107,7 +130,8 @@ describe("a mesh of several hosts", () => {
           snapshot.actors.some((actor) => actor.role === role && actor.pid > 0),
       );
       const victim = actors.find((actor) => actor.role === role);
-      await undisturbed(() => void killProcess(victim?.pid));
+      const pid = await processHere(nodes.get(victim?.host ?? "")?.pid ?? mesh.pid, victim?.pid ?? 0);
+      await undisturbed(() => killProcess(pid));
     },
     2 * MINUTES,
   );
@@ -140,7 +164,7 @@ describe("a mesh of several hosts", () => {
   test(
     "a host that was paused past its lease ends what it ran, joins anew, and is used",
     async () => {
-      begin("b");
+      begin("b", ...pace);
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2, 2 * MINUTES);
       const { epoch } = await until(mesh, () => true);
       await undisturbed(() => nodes.get("b")?.signal("SIGSTOP"));
@@ -158,7 +182,7 @@ describe("a mesh of several hosts", () => {
     async () => {
       let leaving: Promise<void> | undefined;
       await undisturbed(() => {
-        leaving = drain("a", { nats: mesh.natsUrl, mesh: mesh.mesh });
+        leaving = drain("a", accessTo(mesh));
       });
       await leaving;
       expect(await nodes.get("a")?.exited).toBe(0);
@@ -178,6 +202,7 @@ describe("a mesh of several hosts", () => {
       });
       expect(answer.error).toMatch(/no host is there to run/);
       expect(answer.text.length).toBeGreaterThan(0);
+      // As fast as this machine is, which it measures.
       begin("d");
       await until(
         mesh,
@@ -200,8 +225,10 @@ test(
         [[], /wants a token. Give the one that 'flowmesh up' shows/],
         [["--token", "please"], /refuses the token/],
       ];
+      const { natsToken, ...door } = mesh;
+      expect(natsToken).toBe("open-sesame");
       for (const [args, says] of refused) {
-        const node = startNode(mesh, folder, "c", ...args);
+        const node = startNode(door, { folder }, "c", ...args);
         expect(await node.exited).toBe(1);
         expect(node.text).toMatch(says);
       }
