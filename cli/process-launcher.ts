@@ -6,10 +6,9 @@ import type { MeshRecord } from "../actors/mesh/records.ts";
 import type { FetchProgress } from "../actors/mesh/weights.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
-import { compileStages } from "../models/compile.ts";
-import { compileDraftHead, DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
+import { compileInBackground } from "../models/background-compile.ts";
+import { DEFAULT_HEAD_MANIFEST } from "../models/draft/compile-head.ts";
 import { readHeadManifest } from "../models/draft/head-manifest.ts";
-import { type GgufFile, openGguf } from "../models/gguf/gguf-file.ts";
 import type { CostTable } from "../models/stage-engine.ts";
 import { DRAFT_PIECES, HEADER, piecesOfStage } from "../models/weight-parts.ts";
 import type { LinkModel } from "../transport/link-model.ts";
@@ -79,19 +78,14 @@ export class ProcessLauncher implements UnitLauncher {
           : [HEADER];
     await source.ensure(pieces, { signal, onProgress: (progress) => onProgress?.(name, progress) });
     if (unit.role === "tree") return { role: "tree" };
-    const gguf = await openGguf(source.path);
-    try {
-      if (unit.role === "stage") return { role: "stage", folder: await this.#compileStage(gguf, unit) };
-      if (model.drafter === "ngram") return { role: "drafter" };
-      return { role: "drafter", headFolder: await this.#compileHead(gguf) };
-    } finally {
-      await gguf.close();
-    }
+    if (unit.role === "stage") return { role: "stage", folder: await this.#compileStage(unit) };
+    if (model.drafter === "ngram") return { role: "drafter" };
+    return { role: "drafter", headFolder: await this.#compileHead() };
   }
 
   /** @throws when this machine has another head than the mesh drafts with: its drafts would be no good. */
-  async #compileHead(gguf: GgufFile): Promise<string> {
-    const { mesh, headManifest: manifestPath = DEFAULT_HEAD_MANIFEST } = this.#options;
+  async #compileHead(): Promise<string> {
+    const { mesh, source, headManifest: manifestPath = DEFAULT_HEAD_MANIFEST } = this.#options;
     const { weights } = await readHeadManifest(manifestPath);
     if (weights.sha256 !== mesh.model.draftHead) {
       throw new Error(
@@ -99,10 +93,10 @@ export class ProcessLauncher implements UnitLauncher {
           "run the same version of flowmesh, or leave the drafter to the machine that has the head",
       );
     }
-    return compileDraftHead(gguf, {
-      cacheDir: this.#compiledFolder,
-      sourceHash: mesh.model.sha256,
-      manifestPath,
+    return compileInBackground({
+      kind: "head",
+      modelPath: source.path,
+      options: { cacheDir: this.#compiledFolder, sourceHash: mesh.model.sha256, manifestPath },
     });
   }
 
@@ -110,21 +104,20 @@ export class ProcessLauncher implements UnitLauncher {
     return join(this.#options.cache, "compiled");
   }
 
-  async #compileStage(gguf: GgufFile, unit: Extract<UnitSpec, { role: "stage" }>): Promise<string> {
-    const { model } = this.#options.mesh;
+  #compileStage(unit: Extract<UnitSpec, { role: "stage" }>): Promise<string> {
+    const { mesh, source } = this.#options;
     const index = unit.firstLayer === 0 ? 0 : 1;
     const spec = {
-      ...layersOf(unit, this.#options.mesh),
+      ...layersOf(unit, mesh),
       // Only whether it is the first or the last stage makes a difference.
       index,
       stageCount: unit.endLayer === unit.layerCount ? index + 1 : index + 2,
     };
-    const [stage] = await compileStages(gguf, {
-      specs: [spec],
-      cacheDir: this.#compiledFolder,
-      sourceHash: model.sha256,
+    return compileInBackground({
+      kind: "stage",
+      modelPath: source.path,
+      options: { spec, cacheDir: this.#compiledFolder, sourceHash: mesh.model.sha256 },
     });
-    return stage?.dir ?? "";
   }
 }
 
