@@ -57,12 +57,17 @@ export class HostMesh {
    * @param layerMs what a layer takes it for one token; absent: as fast as this machine is
    */
   async join(name: string, layerMs?: number, ...args: string[]): Promise<RunningNode> {
+    const node = await this.start(name, layerMs, ...args);
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  /** The same, by a host that is not expected to be let in. */
+  async start(name: string, layerMs?: number, ...args: string[]): Promise<RunningNode> {
     const place = this.#places.get(name) ?? (await this.#network.open());
     this.#places.set(name, place);
     const pace = layerMs === undefined ? [] : await pacedAt(this.folder, layerMs);
-    const node = startNode(this.mesh, { folder: this.folder, place }, name, ...pace, ...args);
-    this.#nodes.set(name, node);
-    return node;
+    return startNode(this.mesh, { folder: this.folder, place }, name, ...pace, ...args);
   }
 
   /** The newest process of that name. */
@@ -115,7 +120,10 @@ export class HostMesh {
   }
 
   async close(): Promise<void> {
-    for (const node of this.#nodes.values()) node.signal("SIGKILL");
+    for (const node of this.#nodes.values()) {
+      node.signal("SIGCONT");
+      node.signal("SIGKILL");
+    }
     await this.mesh.stop();
     await this.#network.close();
     await rm(this.folder, { recursive: true, force: true });

@@ -3,20 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { drain } from "../../cli/top.ts";
-import { type HostNetwork, type HostPlace, openHostNetwork } from "./host-network.ts";
-import {
-  accessTo,
-  killProcess,
-  pacedAt,
-  processHere,
-  type RunningNode,
-  stageHosts,
-  startNode,
-  stream,
-  until,
-} from "./mesh-nodes.ts";
+import { churn } from "./host-churn.ts";
+import { HostMesh } from "./host-mesh.ts";
+import { accessTo, killProcess, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
 
 const MINUTES = 60_000;
 const QUESTION = "What is a pipeline?";
@@ -25,38 +16,20 @@ const TOKENS = 120;
 const DISTURBED_AFTER = 10;
 /** Slower than this machine mostly is, and the same for all. */
 const LAYER_MS = 1;
+/** Of hosts that come and go under load. */
+const JOINS = 5;
 const LINK = { delayMs: 2, mbps: 150 };
 
 describe("a mesh of several hosts", () => {
-  let folder: string;
-  let network: HostNetwork;
+  let hosts: HostMesh;
   let mesh: RunningMesh;
   let expected: string;
-  let pace: string[];
-  /** The machines, by their hosts' names. */
-  const places = new Map<string, HostPlace>();
-  const nodes = new Map<string, RunningNode>();
-  const machine = (name: string) => ({ folder, place: places.get(name) });
-  const begin = (name: string, ...args: string[]) => {
-    const node = startNode(mesh, machine(name), name, ...args);
-    nodes.set(name, node);
-    return node;
-  };
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "flowmesh-nodes-"));
-    pace = await pacedAt(folder, LAYER_MS);
-    network = await openHostNetwork(LINK);
-    for (const name of ["a", "b", "c", "d"]) places.set(name, await network.open());
-    mesh = await startMesh("--no-stages", ...network.upArguments);
+    hosts = await HostMesh.open(LINK);
+    mesh = hosts.mesh;
   }, 5 * MINUTES);
-  afterAll(async () => {
-    for (const node of nodes.values()) node.signal("SIGCONT");
-    for (const node of nodes.values()) node.signal("SIGKILL");
-    await mesh?.stop();
-    await network?.close();
-    await rm(folder, { recursive: true, force: true });
-  }, MINUTES);
+  afterAll(() => hosts?.close(), MINUTES);
 
   /** The stream must be as if nothing had happened, whatever is done in its middle. */
   async function undisturbed(disturb: () => Promise<void> | void) {
@@ -81,19 +54,19 @@ describe("a mesh of several hosts", () => {
   test(
     "a node fetches the layers it is given, and answers; what cannot join says why",
     async () => {
-      begin("a", ...pace);
+      await hosts.join("a", LAYER_MS);
       await until(mesh, (snapshot) => stageHosts(snapshot).join() === "a");
       const answer = await stream(mesh, QUESTION, { maxTokens: TOKENS });
       expect(answer.finish).toBe("length");
       expected = answer.text;
-      expect(nodes.get("a")?.text).toMatch(/MiB fetched/);
+      expect(hosts.node("a").text).toMatch(/MiB fetched/);
       const refusals: [string, string[], RegExp][] = [
         ["a", [], /a host named "a" is in mesh .* already \(process \d+\)/],
         ["c", ["--mesh", "elsewhere"], /there is no mesh "elsewhere" at .*: it has .*test-\d+/],
         ["c", ["--memory", "64MB"], /'--memory <size>' is 64 MiB; a single layer .* need \d+ MiB/],
       ];
       const ended = refusals.map(async ([name, args, says]) => {
-        const node = startNode(mesh, machine(name), name, ...args);
+        const node = await hosts.start(name, undefined, ...args);
         expect(await node.exited).toBe(1);
         expect(node.text).toMatch(says);
       });
@@ -105,7 +78,7 @@ describe("a mesh of several hosts", () => {
   test(
     "a second node takes over some of the layers while a stream runs, which does not notice",
     async () => {
-      await undisturbed(() => void begin("b", ...pace));
+      await undisturbed(async () => void (await hosts.join("b", LAYER_MS)));
       const { actors } = await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
       const layers = actors.flatMap((actor) =>
         actor.state === "active" && actor.layers ? [actor.layers] : [],
@@ -130,7 +103,8 @@ describe("a mesh of several hosts", () => {
           snapshot.actors.some((actor) => actor.role === role && actor.pid > 0),
       );
       const victim = actors.find((actor) => actor.role === role);
-      const pid = await processHere(nodes.get(victim?.host ?? "")?.pid ?? mesh.pid, victim?.pid ?? 0);
+      if (victim === undefined) throw new Error(`there is no ${role}`);
+      const pid = await hosts.processOf(victim);
       await undisturbed(() => killProcess(pid));
     },
     2 * MINUTES,
@@ -139,13 +113,7 @@ describe("a mesh of several hosts", () => {
   test(
     "nor does a restart of nats-server",
     async () => {
-      const pids = await descendants(mesh.pid);
-      const server = pids.find(
-        (pid) =>
-          Bun.spawnSync(["ps", "-o", "comm=", "-p", String(pid)])
-            .stdout.toString()
-            .trim() === "nats-server",
-      );
+      const server = await hosts.natsServer();
       await undisturbed(() => void killProcess(server));
     },
     2 * MINUTES,
@@ -155,7 +123,7 @@ describe("a mesh of several hosts", () => {
     "a host that is killed is replaced in the middle of a stream",
     async () => {
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
-      await undisturbed(() => nodes.get("b")?.signal("SIGKILL"));
+      await undisturbed(() => hosts.node("b").signal("SIGKILL"));
       expect(stageHosts(await until(mesh, (snapshot) => stageHosts(snapshot).length === 1))).toEqual(["a"]);
     },
     2 * MINUTES,
@@ -164,14 +132,14 @@ describe("a mesh of several hosts", () => {
   test(
     "a host that was paused past its lease ends what it ran, joins anew, and is used",
     async () => {
-      begin("b", ...pace);
+      await hosts.join("b", LAYER_MS);
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2, 2 * MINUTES);
       const { epoch } = await until(mesh, () => true);
-      await undisturbed(() => nodes.get("b")?.signal("SIGSTOP"));
+      await undisturbed(() => hosts.node("b").signal("SIGSTOP"));
       await until(mesh, (snapshot) => snapshot.epoch > epoch && stageHosts(snapshot).join() === "a");
-      nodes.get("b")?.signal("SIGCONT");
+      hosts.node("b").signal("SIGCONT");
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2, 2 * MINUTES);
-      expect(nodes.get("b")?.text).toContain("ends what it runs and joins anew");
+      expect(hosts.node("b").text).toContain("ends what it runs and joins anew");
       await undisturbed(() => {});
     },
     4 * MINUTES,
@@ -185,10 +153,23 @@ describe("a mesh of several hosts", () => {
         leaving = drain("a", accessTo(mesh));
       });
       await leaving;
-      expect(await nodes.get("a")?.exited).toBe(0);
+      expect(await hosts.node("a").exited).toBe(0);
       expect(stageHosts(await until(mesh, (snapshot) => stageHosts(snapshot).length === 1))).toEqual(["b"]);
     },
     2 * MINUTES,
+  );
+
+  test(
+    "hosts that come, and are drained or killed, while others ask without a break fail no request",
+    async () => {
+      const { failures, wrong, requests, ...done } = await churn(hosts, {
+        ...{ joins: JOINS, visitors: [["a"]], layerMs: LAYER_MS, streams: 2, maxTokens: 32 },
+      });
+      expect({ failures, wrong }).toEqual({ failures: [], wrong: 0 });
+      expect(done).toMatchObject({ joins: JOINS, drained: 3, killed: 2 });
+      expect(requests).toBeGreaterThan(JOINS);
+    },
+    5 * MINUTES,
   );
 
   test(
@@ -197,13 +178,13 @@ describe("a mesh of several hosts", () => {
       const answer = await stream(mesh, QUESTION, {
         maxTokens: 400,
         onEvent: (count) => {
-          if (count === DISTURBED_AFTER) nodes.get("b")?.signal("SIGKILL");
+          if (count === DISTURBED_AFTER) hosts.node("b").signal("SIGKILL");
         },
       });
       expect(answer.error).toMatch(/no host is there to run/);
       expect(answer.text.length).toBeGreaterThan(0);
       // As fast as this machine is, which it measures.
-      begin("d");
+      await hosts.join("d");
       await until(
         mesh,
         (snapshot) => stageHosts(snapshot).join() === "d" && snapshot.short === undefined,
