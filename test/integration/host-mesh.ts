@@ -24,16 +24,24 @@ const SETTLE_MS = 120_000;
 export class HostMesh {
   readonly mesh: RunningMesh;
   readonly folder: string;
+  readonly #caches: string | undefined;
   readonly #network: HostNetwork;
-  readonly #places = new Map<string, HostPlace>();
+  readonly #places = new Map<string, Promise<HostPlace>>();
   readonly #nodes = new Map<string, RunningNode>();
 
-  static async open(link: Required<LinkModel>, ...upArguments: string[]): Promise<HostMesh> {
+  /**
+   * @param caches folder that all hosts have their caches in; absent: each has one of its own, which goes with
+   * the mesh
+   */
+  static async open(
+    link: Required<LinkModel>,
+    { caches, upArguments = [] }: { readonly caches?: string; readonly upArguments?: readonly string[] } = {},
+  ): Promise<HostMesh> {
     const folder = await mkdtemp(join(tmpdir(), "flowmesh-hosts-"));
     const network = await openHostNetwork(link);
     try {
       const mesh = await startMesh("--no-stages", ...network.upArguments, ...upArguments);
-      return new HostMesh(mesh, folder, network);
+      return new HostMesh(mesh, { folder, network, ...(caches !== undefined && { caches }) });
     } catch (error) {
       await network.close();
       await rm(folder, { recursive: true, force: true });
@@ -41,10 +49,14 @@ export class HostMesh {
     }
   }
 
-  private constructor(mesh: RunningMesh, folder: string, network: HostNetwork) {
+  private constructor(
+    mesh: RunningMesh,
+    at: { readonly folder: string; readonly network: HostNetwork; readonly caches?: string },
+  ) {
     this.mesh = mesh;
-    this.folder = folder;
-    this.#network = network;
+    this.folder = at.folder;
+    this.#network = at.network;
+    this.#caches = at.caches;
   }
 
   get description(): string {
@@ -64,10 +76,12 @@ export class HostMesh {
 
   /** The same, by a host that is not expected to be let in. */
   async start(name: string, layerMs?: number, ...args: string[]): Promise<RunningNode> {
-    const place = this.#places.get(name) ?? (await this.#network.open());
-    this.#places.set(name, place);
+    const opened = this.#places.get(name) ?? this.#network.open();
+    this.#places.set(name, opened);
+    const place = await opened;
     const pace = layerMs === undefined ? [] : await pacedAt(this.folder, layerMs);
-    return startNode(this.mesh, { folder: this.folder, place }, name, ...pace, ...args);
+    const home = this.#caches ?? join(this.folder, name);
+    return startNode(this.mesh, { home, place }, name, ...pace, ...args);
   }
 
   /** The newest process of that name. */
@@ -81,11 +95,11 @@ export class HostMesh {
     return [...this.#nodes.keys()];
   }
 
-  /** Resolves when the mesh has so many stages on different hosts, and nothing is being started. */
-  settled(stages: number): Promise<MeshSnapshot> {
+  /** Resolves when the mesh has so many stages on different hosts (or any), and nothing is being started. */
+  settled(stages?: number): Promise<MeshSnapshot> {
     const isSettled = (now: MeshSnapshot) =>
       now.short === undefined &&
-      new Set(stageHosts(now)).size === stages &&
+      new Set(stageHosts(now)).size === (stages ?? new Set(stageHosts(now)).size) &&
       now.actors.some(({ role }) => role === "tree") &&
       now.actors.every(({ state }) => state === "active");
     return until(this.mesh, isSettled, SETTLE_MS);

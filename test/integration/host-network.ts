@@ -61,9 +61,9 @@ function onLoopback({ delayMs, mbps }: Required<LinkModel>, why: string): HostNe
 
 async function openNamespaces(link: Required<LinkModel>): Promise<HostNetwork> {
   requireNetworkTools();
-  const { row, shaper } = await MachineRow.open(link);
+  const { row, programs, shaper } = await MachineRow.open(link);
   try {
-    await requireReach(row.programs[0] ?? [], row.centre);
+    await requireReach(programs, row.centre);
     return describeRow(row, link, shaper);
   } catch (error) {
     await row.close();
@@ -86,8 +86,7 @@ function describeRow(row: MachineRow, link: Required<LinkModel>, shaper: Shaper)
     // Beyond loopback nats-server wants a token.
     upArguments: ["--nats-host", row.centre, "--nats-token", randomBytes(16).toString("hex")],
     async open() {
-      await row.add();
-      const prefix = row.programs.at(-1) ?? [];
+      const { programs: prefix } = await row.add();
       return { prefix, args: shaper === "netem" ? [] : ["--link", `${delayMs}ms`] };
     },
     close: () => row.close(),
@@ -100,13 +99,14 @@ class MachineRow {
   readonly #number: number;
   readonly #link: LinkModel;
   readonly #opened: NetworkNamespace[] = [];
+  #count = 0;
 
   /** The first device's name takes the block: there can't be two of one name. */
-  static async open(link: LinkModel): Promise<{ row: MachineRow; shaper: Shaper }> {
+  static async open(link: LinkModel) {
     for (let tries = 0; ; tries++) {
       const row = new MachineRow((process.pid + tries) % BLOCKS, link);
       try {
-        return { row, shaper: await row.add() };
+        return { row, ...(await row.add()) };
       } catch (error) {
         await row.close();
         if (!String(error).includes("File exists") || tries === BLOCKS) throw error;
@@ -120,17 +120,13 @@ class MachineRow {
     this.block = `198.${18 + (number >> 8)}.${number & 255}.0/24`;
   }
 
-  get programs(): (readonly string[])[] {
-    return this.#opened.map(({ programs }) => programs);
-  }
-
   /** This machine's address, as all others know it. */
   get centre(): string {
     return this.#address(0, 1);
   }
 
-  async add(): Promise<Shaper> {
-    const index = this.#opened.length;
+  async add(): Promise<{ readonly programs: readonly string[]; readonly shaper: Shaper }> {
+    const index = this.#count++;
     if (index > HOSTS_MAX) throw new RangeError(`there is room for ${HOSTS_MAX} machines`);
     const namespace = await openNamespace();
     this.#opened.push(namespace);
@@ -139,7 +135,7 @@ class MachineRow {
     await runTool([...setup, "ip", "route", "add", "default", "via", this.#address(index, 1)]);
     const shaper = await shapeDevice([], this.#device(index), this.#link);
     await shapeDevice(setup, FAR_DEVICE, this.#link);
-    return shaper;
+    return { programs: namespace.programs, shaper };
   }
 
   async close(): Promise<void> {

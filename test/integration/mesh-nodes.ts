@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, type RunningMesh } from "../../bench/running-mesh.ts";
 import { type MeshSnapshot, MeshWatch, type WatchOptions } from "../../cli/top-snapshot.ts";
+import { eventData } from "../../http/event-data.ts";
 import type { HostPlace } from "./host-network.ts";
 
 const MAIN = join(import.meta.dir, "../../cli/main.ts");
@@ -80,13 +81,13 @@ export async function pacedAt(folder: string, layerMs: number): Promise<string[]
 /** Joins as `name`, on a machine of one core. */
 export function startNode(
   mesh: RunningMesh,
-  { folder, place }: { readonly folder: string; readonly place?: HostPlace | undefined },
+  { home, place }: { readonly home: string; readonly place?: HostPlace | undefined },
   name: string,
   ...args: string[]
 ): RunningNode {
   const token = mesh.natsToken === undefined ? [] : ["--token", mesh.natsToken];
   const where = ["--nats", mesh.natsUrl, ...token, "--mesh", mesh.mesh, "--name", name, "--threads", "1"];
-  return new RunningNode(join(folder, name), [...where, ...args], place);
+  return new RunningNode(home, [...where, ...args], place);
 }
 
 /** How to look at it, and to drain its hosts. */
@@ -103,13 +104,20 @@ export interface Streamed {
   readonly error: string | undefined;
   /** Longest time between two events, milliseconds. */
   readonly longestPauseMs: number;
+  /** From the first text to the last, milliseconds. */
+  readonly decodeMs: number;
 }
 
 /** Streams a greedy answer over SSE; `onEvent` hears how many events there were. */
 export async function stream(
   mesh: RunningMesh,
   content: string,
-  options: { readonly maxTokens: number; readonly onEvent?: (count: number) => void },
+  options: {
+    readonly maxTokens: number;
+    /** Absent: the mesh's. */
+    readonly policy?: string;
+    readonly onEvent?: (count: number) => void;
+  },
 ): Promise<Streamed> {
   const response = await fetch(`${mesh.url}/v1/chat/completions`, {
     method: "POST",
@@ -119,32 +127,32 @@ export async function stream(
       stream: true,
       temperature: 0,
       max_tokens: options.maxTokens,
+      flowmesh: { policy: options.policy },
       messages: [{ role: "user", content }],
     }),
   });
   if (!response.ok || response.body === null) throw new Error(`${response.status}: ${await response.text()}`);
-  const decoder = new TextDecoder();
   const result = {
     text: "",
     finish: undefined as string | undefined,
     error: undefined as string | undefined,
   };
-  let [rest, count, lastAtMs, longestPauseMs] = ["", 0, performance.now(), 0];
-  for await (const chunk of response.body) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
-      longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAtMs);
-      lastAtMs = performance.now();
-      const event = JSON.parse(line.slice("data: ".length));
-      if (event.error !== undefined) result.error = event.error.message;
-      result.text += event.choices?.[0]?.delta?.content ?? "";
-      result.finish = event.choices?.[0]?.finish_reason ?? result.finish;
-      options.onEvent?.(++count);
-    }
+  let [count, lastAtMs, longestPauseMs] = [0, performance.now(), 0];
+  let [firstTextMs, lastTextMs] = [Number.NaN, Number.NaN];
+  for await (const data of eventData(response.body)) {
+    if (data === "[DONE]") continue;
+    longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAtMs);
+    lastAtMs = performance.now();
+    const event = JSON.parse(data);
+    if (event.error !== undefined) result.error = event.error.message;
+    const text: string = event.choices?.[0]?.delta?.content ?? "";
+    result.text += text;
+    if (text !== "") lastTextMs = lastAtMs;
+    if (Number.isNaN(firstTextMs)) firstTextMs = lastTextMs;
+    result.finish = event.choices?.[0]?.finish_reason ?? result.finish;
+    options.onEvent?.(++count);
   }
-  return { ...result, longestPauseMs };
+  return { ...result, longestPauseMs, decodeMs: lastTextMs - firstTextMs };
 }
 
 /** Looks at the mesh until it is as wanted. */
