@@ -8,7 +8,7 @@ import type { HostPlace } from "./host-network.ts";
 const MAIN = join(import.meta.dir, "../../cli/main.ts");
 
 /** This machine's own network. */
-export const LOOPBACK: HostPlace = { prefix: [], args: [] };
+const LOOPBACK: HostPlace = { prefix: [], args: [] };
 
 /** `flowmesh node` in a process of its own, as on another machine: with a cache that no other one has. */
 export class RunningNode {
