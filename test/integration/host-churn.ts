@@ -14,7 +14,7 @@ export interface ChurnPlan {
   readonly streams: number;
   readonly maxTokens: number;
   /** Called after each leave. */
-  readonly onLeave?: (report: ChurnReport) => Promise<void>;
+  readonly onLeave?: (report: ChurnReport) => void;
 }
 
 export interface ChurnReport {
@@ -35,7 +35,7 @@ const QUESTIONS = [
   "Why is the sky blue?",
   "Tell me about the number seven.",
 ];
-const USED_MS = 120_000;
+const USED_MS = 300_000;
 
 /** Hosts come and go while others ask without a break; one host is in the mesh and stays. */
 export async function churn(hosts: HostMesh, plan: ChurnPlan): Promise<ChurnReport> {
@@ -88,7 +88,7 @@ export async function churn(hosts: HostMesh, plan: ChurnPlan): Promise<ChurnRepo
       }
       await node.exited;
       await until(mesh, (now) => !stageHosts(now).includes(name) && now.short === undefined, USED_MS);
-      await plan.onLeave?.(report);
+      plan.onLeave?.(report);
     }
   };
   const asking = Array.from({ length: plan.streams }, ask);
