@@ -8,6 +8,8 @@ const STOP_MS_MAX = 20_000;
 export interface RunningMesh {
   readonly url: string;
   readonly natsUrl: string;
+  /** What nats-server wants from who connects, if `up` was given one. */
+  readonly natsToken?: string;
   readonly mesh: string;
   readonly pid: number;
   /** All that it has written so far. */
@@ -54,9 +56,11 @@ export async function startMesh(...args: string[]): Promise<RunningMesh> {
     }
     await Bun.sleep(200);
   }
+  const natsToken = optionValue(args, "--nats-token");
   return {
     url,
-    natsUrl: `nats://127.0.0.1:${natsPort}`,
+    natsUrl: `nats://${optionValue(args, "--nats-host") ?? "127.0.0.1"}:${natsPort}`,
+    ...(natsToken !== undefined && { natsToken }),
     mesh,
     pid: child.pid,
     output: () => output,
@@ -69,6 +73,12 @@ export async function startMesh(...args: string[]): Promise<RunningMesh> {
       return code;
     },
   };
+}
+
+/** Of an option that takes one. */
+function optionValue(args: readonly string[], option: string): string | undefined {
+  const at = args.indexOf(option);
+  return at === -1 ? undefined : args[at + 1];
 }
 
 async function isServing(url: string): Promise<boolean> {

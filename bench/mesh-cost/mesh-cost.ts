@@ -1,7 +1,8 @@
 import type { LinkModel } from "../../transport/link-model.ts";
 import { type HopCost, measureHops } from "./hop-costs.ts";
 import { compareLinks, type LinkAgreement } from "./link-agreement.ts";
-import { NetworkUnavailableError, openNetworkPair } from "./network-pair.ts";
+import { NetworkUnavailableError } from "./network-namespace.ts";
+import { openNetworkPair } from "./network-pair.ts";
 import { acrossCable, ONE_MACHINE } from "./places.ts";
 
 /** What passing segments on costs, without any model. */

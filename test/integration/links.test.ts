@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { compareLinks } from "../../bench/mesh-cost/link-agreement.ts";
-import { NetworkUnavailableError, openNetworkPair } from "../../bench/mesh-cost/network-pair.ts";
+import { NetworkUnavailableError } from "../../bench/mesh-cost/network-namespace.ts";
+import { openNetworkPair } from "../../bench/mesh-cost/network-pair.ts";
 import { waitUntilGone } from "../actors/host/process-gone.ts";
 import { natsServerPath } from "../nats-server-path.ts";
 

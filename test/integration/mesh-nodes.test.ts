@@ -3,37 +3,33 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { drain } from "../../cli/top.ts";
-import { killProcess, type RunningNode, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
+import { churn } from "./host-churn.ts";
+import { HostMesh } from "./host-mesh.ts";
+import { accessTo, killProcess, stageHosts, startNode, stream, until } from "./mesh-nodes.ts";
 
 const MINUTES = 60_000;
 const QUESTION = "What is a pipeline?";
 const TOKENS = 120;
 /** Events after which a stream is disturbed: past the prompt, far from the end. */
 const DISTURBED_AFTER = 10;
+/** Slower than this machine mostly is, and the same for all. */
+const LAYER_MS = 1;
+/** Of hosts that come and go under load. */
+const JOINS = 5;
+const LINK = { delayMs: 2, mbps: 150 };
 
 describe("a mesh of several hosts", () => {
-  let folder: string;
+  let hosts: HostMesh;
   let mesh: RunningMesh;
   let expected: string;
-  const nodes = new Map<string, RunningNode>();
-  const begin = (name: string, ...args: string[]) => {
-    const node = startNode(mesh, folder, name, ...args);
-    nodes.set(name, node);
-    return node;
-  };
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "flowmesh-nodes-"));
-    mesh = await startMesh("--no-stages");
+    hosts = await HostMesh.open(LINK);
+    mesh = hosts.mesh;
   }, 5 * MINUTES);
-  afterAll(async () => {
-    for (const node of nodes.values()) node.signal("SIGCONT");
-    for (const node of nodes.values()) node.signal("SIGKILL");
-    await mesh.stop();
-    await rm(folder, { recursive: true, force: true });
-  }, MINUTES);
+  afterAll(() => hosts?.close(), MINUTES);
 
   /** The stream must be as if nothing had happened, whatever is done in its middle. */
   async function undisturbed(disturb: () => Promise<void> | void) {
@@ -46,31 +42,27 @@ describe("a mesh of several hosts", () => {
     });
     await disturbance;
     expect(disturbance).toBeDefined();
-    expect({ ...answer, longestPauseMs: 0 }).toEqual({
-      text: expected,
-      finish: "length",
-      error: undefined,
-      longestPauseMs: 0,
-    });
+    const { text, finish, error } = answer;
+    expect({ text, finish, error }).toEqual({ text: expected, finish: "length", error: undefined });
     return answer;
   }
 
   test(
     "a node fetches the layers it is given, and answers; what cannot join says why",
     async () => {
-      begin("a");
+      await hosts.join("a", LAYER_MS);
       await until(mesh, (snapshot) => stageHosts(snapshot).join() === "a");
       const answer = await stream(mesh, QUESTION, { maxTokens: TOKENS });
       expect(answer.finish).toBe("length");
       expected = answer.text;
-      expect(nodes.get("a")?.text).toMatch(/MiB fetched/);
+      expect(hosts.node("a").text).toMatch(/MiB fetched/);
       const refusals: [string, string[], RegExp][] = [
         ["a", [], /a host named "a" is in mesh .* already \(process \d+\)/],
         ["c", ["--mesh", "elsewhere"], /there is no mesh "elsewhere" at .*: it has .*test-\d+/],
         ["c", ["--memory", "64MB"], /'--memory <size>' is 64 MiB; a single layer .* need \d+ MiB/],
       ];
       const ended = refusals.map(async ([name, args, says]) => {
-        const node = startNode(mesh, folder, name, ...args);
+        const node = await hosts.start(name, undefined, ...args);
         expect(await node.exited).toBe(1);
         expect(node.text).toMatch(says);
       });
@@ -82,7 +74,7 @@ describe("a mesh of several hosts", () => {
   test(
     "a second node takes over some of the layers while a stream runs, which does not notice",
     async () => {
-      await undisturbed(() => void begin("b"));
+      await undisturbed(async () => void (await hosts.join("b", LAYER_MS)));
       const { actors } = await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
       const layers = actors.flatMap((actor) =>
         actor.state === "active" && actor.layers ? [actor.layers] : [],
@@ -107,7 +99,9 @@ describe("a mesh of several hosts", () => {
           snapshot.actors.some((actor) => actor.role === role && actor.pid > 0),
       );
       const victim = actors.find((actor) => actor.role === role);
-      await undisturbed(() => void killProcess(victim?.pid));
+      if (victim === undefined) throw new Error(`there is no ${role}`);
+      const pid = await hosts.processOf(victim);
+      await undisturbed(() => killProcess(pid));
     },
     2 * MINUTES,
   );
@@ -115,13 +109,7 @@ describe("a mesh of several hosts", () => {
   test(
     "nor does a restart of nats-server",
     async () => {
-      const pids = await descendants(mesh.pid);
-      const server = pids.find(
-        (pid) =>
-          Bun.spawnSync(["ps", "-o", "comm=", "-p", String(pid)])
-            .stdout.toString()
-            .trim() === "nats-server",
-      );
+      const server = await hosts.natsServer();
       await undisturbed(() => void killProcess(server));
     },
     2 * MINUTES,
@@ -131,7 +119,7 @@ describe("a mesh of several hosts", () => {
     "a host that is killed is replaced in the middle of a stream",
     async () => {
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2);
-      await undisturbed(() => nodes.get("b")?.signal("SIGKILL"));
+      await undisturbed(() => hosts.node("b").signal("SIGKILL"));
       expect(stageHosts(await until(mesh, (snapshot) => stageHosts(snapshot).length === 1))).toEqual(["a"]);
     },
     2 * MINUTES,
@@ -140,14 +128,14 @@ describe("a mesh of several hosts", () => {
   test(
     "a host that was paused past its lease ends what it ran, joins anew, and is used",
     async () => {
-      begin("b");
+      await hosts.join("b", LAYER_MS);
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2, 2 * MINUTES);
       const { epoch } = await until(mesh, () => true);
-      await undisturbed(() => nodes.get("b")?.signal("SIGSTOP"));
+      await undisturbed(() => hosts.node("b").signal("SIGSTOP"));
       await until(mesh, (snapshot) => snapshot.epoch > epoch && stageHosts(snapshot).join() === "a");
-      nodes.get("b")?.signal("SIGCONT");
+      hosts.node("b").signal("SIGCONT");
       await until(mesh, (snapshot) => stageHosts(snapshot).length === 2, 2 * MINUTES);
-      expect(nodes.get("b")?.text).toContain("ends what it runs and joins anew");
+      expect(hosts.node("b").text).toContain("ends what it runs and joins anew");
       await undisturbed(() => {});
     },
     4 * MINUTES,
@@ -158,13 +146,26 @@ describe("a mesh of several hosts", () => {
     async () => {
       let leaving: Promise<void> | undefined;
       await undisturbed(() => {
-        leaving = drain("a", { nats: mesh.natsUrl, mesh: mesh.mesh });
+        leaving = drain("a", accessTo(mesh));
       });
       await leaving;
-      expect(await nodes.get("a")?.exited).toBe(0);
+      expect(await hosts.node("a").exited).toBe(0);
       expect(stageHosts(await until(mesh, (snapshot) => stageHosts(snapshot).length === 1))).toEqual(["b"]);
     },
     2 * MINUTES,
+  );
+
+  test(
+    "hosts that come, and are drained or killed, while others ask without a break fail no request",
+    async () => {
+      const { failures, wrong, requests, ...done } = await churn(hosts, {
+        ...{ joins: JOINS, visitors: [["a"]], layerMs: LAYER_MS, streams: 2, maxTokens: 32 },
+      });
+      expect({ failures, wrong }).toEqual({ failures: [], wrong: 0 });
+      expect(done).toMatchObject({ joins: JOINS, drained: 3, killed: 2 });
+      expect(requests).toBeGreaterThan(JOINS);
+    },
+    5 * MINUTES,
   );
 
   test(
@@ -173,12 +174,13 @@ describe("a mesh of several hosts", () => {
       const answer = await stream(mesh, QUESTION, {
         maxTokens: 400,
         onEvent: (count) => {
-          if (count === DISTURBED_AFTER) nodes.get("b")?.signal("SIGKILL");
+          if (count === DISTURBED_AFTER) hosts.node("b").signal("SIGKILL");
         },
       });
       expect(answer.error).toMatch(/no host is there to run/);
       expect(answer.text.length).toBeGreaterThan(0);
-      begin("d");
+      // As fast as this machine is, which it measures.
+      await hosts.join("d");
       await until(
         mesh,
         (snapshot) => stageHosts(snapshot).join() === "d" && snapshot.short === undefined,
@@ -200,8 +202,10 @@ test(
         [[], /wants a token. Give the one that 'flowmesh up' shows/],
         [["--token", "please"], /refuses the token/],
       ];
+      const { natsToken, ...door } = mesh;
+      expect(natsToken).toBe("open-sesame");
       for (const [args, says] of refused) {
-        const node = startNode(mesh, folder, "c", ...args);
+        const node = startNode(door, { home: folder }, "c", ...args);
         expect(await node.exited).toBe(1);
         expect(node.text).toMatch(says);
       }
