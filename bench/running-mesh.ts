@@ -36,6 +36,8 @@ export async function startMesh(...args: string[]): Promise<RunningMesh> {
   const mesh = `test-${port}`;
   const addresses = ["--port", String(port), "--nats-port", String(natsPort), "--mesh", mesh];
   const child = Bun.spawn([process.execPath, MAIN, "up", ...addresses, ...args], {
+    // As it is now, not as it was when this process began.
+    env: { ...process.env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -182,9 +182,10 @@ describe("a watcher", () => {
       const identity = { name, id: name, version: "1.0.0", metadata };
       return announce(feed.sender, { identity, description: "", started: new Date(), endpoints: () => [] });
     };
-    at("stage-1", { host: "left", pid: "11", layers: "4-7", costs_ms: costs });
-    const old = at("stage-0", { host: "right", pid: "12", layers: "0-3" });
+    at("stage-1", { mesh: MESH, host: "left", pid: "11", layers: "4-7", costs_ms: costs });
+    const old = at("stage-0", { mesh: MESH, host: "right", pid: "12", layers: "0-3" });
     at("somebody-else", {});
+    at("stage-2", { mesh: "another", host: "left", pid: "13", layers: "8-9" });
     const alice = feed.watch(ALICE);
     feed.sender.publish(eventSubject(MESH, "pipeline"), encodeJson(PIPELINE));
     await feed.clock.advance(1000);
@@ -200,7 +201,7 @@ describe("a watcher", () => {
     expect(alice.events).toEqual([{ ...mesh, actors: [stage0, stage1] } as LiveEvent]);
     expect(feed.watch(BOB).events).toEqual(alice.events);
     old.unsubscribe();
-    at("stage-0", { host: "middle", pid: "13", layers: "0-3" });
+    at("stage-0", { mesh: MESH, host: "middle", pid: "13", layers: "0-3" });
     feed.sender.publish(eventSubject(MESH, "up"), encodeJson({ name: "stage-0", epoch: 1 }));
     feed.sender.publish(eventSubject(MESH, "pipeline"), encodeJson(PIPELINE));
     await feed.clock.advance(1000);

@@ -43,6 +43,7 @@ test(
       /split: (\d+) × (\d+) \(stages × threads; (.*)\)/.exec(first.output()) ?? [];
     const tried = [...how.matchAll(/(\d+) × (\d+): ([\d.]+) tokens/g)];
     const rates = tried.map(([, , , rate]) => Number(rate));
+    expect(tried.length).toBeGreaterThan(0);
     expect(Math.min(...rates)).toBeGreaterThan(0);
     expect(tried[rates.indexOf(Math.max(...rates))]?.slice(1, 3)).toEqual([stages, threads]);
     expect(first.output()).toContain(` in ${stages} stage`);
