@@ -5,9 +5,9 @@ import type { UpOptions } from "./up-options.ts";
 const WILDCARDS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
 
 /** Where the HTTP API is reached from this machine. */
-export function apiUrl({ host, port }: Pick<UpOptions, "host" | "port">): string {
+export function apiUrl({ host, port, tlsCert }: Pick<UpOptions, "host" | "port" | "tlsCert">): string {
   const address = WILDCARDS[host] ?? (host.includes(":") ? `[${host}]` : host);
-  return `http://${address}:${port}`;
+  return `${tlsCert === undefined ? "http" : "https"}://${address}:${port}`;
 }
 
 /** What a person needs once everything runs. */
@@ -18,9 +18,7 @@ export function announce(options: UpOptions, stages: number, modelId: string, na
     messages: [{ role: "user", content: "What is a pipeline?" }],
   });
   const open =
-    options.host in WILDCARDS
-      ? "\nThe API asks for no password: whoever reaches this machine can use it.\n"
-      : "";
+    options.open === true ? "\nThe API asks for no key: whoever reaches this machine can use it.\n" : "";
   const state =
     stages === 0
       ? `flowmesh waits for hosts: ${modelId}, policy ${options.policy}`

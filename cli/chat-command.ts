@@ -7,6 +7,8 @@ import { UsageError } from "./usage-error.ts";
 export interface ChatCommandOptions {
   readonly prompt?: string;
   readonly url: string;
+  /** API key, where the gateway wants one. */
+  readonly key?: string;
   readonly model?: string;
   readonly policy?: string;
   readonly temperature?: number;
@@ -31,7 +33,7 @@ export async function chat(options: ChatCommandOptions): Promise<number> {
   const stop = listenForStop((exitCode) => process.exit(exitCode));
   const { stdin, stdout, stderr } = process;
   try {
-    const model = options.model ?? (await servedModel(url, stop.signal));
+    const model = options.model ?? (await servedModel(options, stop.signal));
     await runChat({ ...options, model, stdin, stdout, stderr, signal: stop.signal });
     return stop.exitCode ?? 0;
   } catch (error) {
@@ -42,8 +44,8 @@ export async function chat(options: ChatCommandOptions): Promise<number> {
   }
 }
 
-async function servedModel(url: string, signal: AbortSignal): Promise<string> {
-  const [model] = await new ChatClient(url).models(signal);
+async function servedModel({ url, key }: ChatCommandOptions, signal: AbortSignal): Promise<string> {
+  const [model] = await new ChatClient(url, key).models(signal);
   if (model === undefined) throw new NothingServedError(`${url} serves no model at the moment.`);
   return model.id;
 }

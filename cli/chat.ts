@@ -6,6 +6,7 @@ import type { ChatMessage } from "../http/text-port.ts";
 export interface ChatOptions extends Omit<ChatQuestion, "messages"> {
   /** The gateway's root, as `flowmesh up` prints it. */
   readonly url: string;
+  readonly key?: string | undefined;
   /** Asked alone; without it, a conversation over `stdin`. */
   readonly prompt?: string | undefined;
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -36,7 +37,7 @@ class Conversation {
 
   constructor(options: ChatOptions) {
     this.#options = options;
-    this.#client = new ChatClient(options.url);
+    this.#client = new ChatClient(options.url, options.key);
   }
 
   forget(): void {
@@ -87,8 +88,8 @@ function figures(
   );
 }
 
-async function greet({ url, signal, stderr }: ChatOptions): Promise<void> {
-  const models = await new ChatClient(url).models(signal).catch((error: unknown) => {
+async function greet({ url, key, signal, stderr }: ChatOptions): Promise<void> {
+  const models = await new ChatClient(url, key).models(signal).catch((error: unknown) => {
     if (signal.aborted) return [];
     throw error;
   });

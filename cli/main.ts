@@ -31,9 +31,18 @@ const program = buildProgram({
     const [{ run }, { readSettings }] = await Promise.all([import("./run.ts"), import("./settings.ts")]);
     process.exit(await run(file, options, { settings: readSettings(), output: process.stderr }));
   },
+  keys: {
+    addKey: async (name, options) => (await import("./keys.ts")).keysCommands.addKey(name, options),
+    listKeys: async (options) => (await import("./keys.ts")).keysCommands.listKeys(options),
+    removeKey: async (name, options) => (await import("./keys.ts")).keysCommands.removeKey(name, options),
+  },
   chat: async (options) => {
-    const { chat } = await import("./chat-command.ts");
-    process.exit(await chat(options));
+    const [{ chat }, { readSettings }] = await Promise.all([
+      import("./chat-command.ts"),
+      import("./settings.ts"),
+    ]);
+    const { apiKey } = readSettings();
+    process.exit(await chat({ ...(apiKey && { key: apiKey }), ...options }));
   },
   bench: async (options) => {
     if (options.hops) {

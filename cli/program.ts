@@ -9,6 +9,7 @@ import { benchDraftersCommand } from "./bench-drafters-options.ts";
 import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat-command.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
+import { type KeysCommands, keysCommand } from "./keys-command.ts";
 import { linkModel } from "./link-model.ts";
 import { drainCommand, nodeCommand, runCommand, topCommand } from "./mesh-commands.ts";
 import type { NodeOptions } from "./node-options.ts";
@@ -42,6 +43,7 @@ export interface Commands {
   node(options: NodeOptions): Promise<void>;
   drain(host: string, options: WatchOptions): Promise<void>;
   top(options: WatchOptions & { readonly json: boolean }): Promise<void>;
+  keys: KeysCommands;
   run(file: string, options: WatchOptions): Promise<void>;
   chat(options: ChatCommandOptions): Promise<void>;
   bench(options: BenchOptions): Promise<void>;
@@ -66,6 +68,7 @@ export function buildProgram(commands: Commands): Command {
   program.addCommand(topCommand(commands));
   program.addCommand(runCommand(commands));
   program.addCommand(chatCommand(commands));
+  program.addCommand(keysCommand(commands.keys));
   program.addCommand(benchCommand((options) => commands.bench(options)));
   program.addCommand(benchDraftersCommand((options) => commands.benchDrafters(options)));
   program.addCommand(simulateCommand((options) => commands.simulate(options)));
@@ -89,7 +92,8 @@ Examples:
 Environment:
   FLOWMESH_HOME         where downloads and compiled models are kept
   FLOWMESH_LOG          debug, info, warn (default) or error
-  FLOWMESH_LOG_FORMAT   text (default) or json`,
+  FLOWMESH_LOG_FORMAT   text (default) or json
+  FLOWMESH_API_KEY      key for flowmesh chat`,
   );
   return program;
 }
@@ -110,6 +114,11 @@ function upCommand(commands: Commands): Command {
     .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
     .addOption(port("--port <port>", "port of the HTTP API").default(8080))
     .option("--host <address>", "address that the HTTP API listens on", "127.0.0.1")
+    .option("--keys <file>", "API keys (default: those of 'flowmesh keys'); with any, others are refused")
+    .option("--open", "let other machines use the API without a key")
+    .option("--cors <origin...>", "web pages that may use the API, like https://chat.example.org")
+    .option("--tls-cert <file>", "certificate chain (PEM): the API is served by HTTPS")
+    .option("--tls-key <file>", "its private key (PEM)")
     .addOption(policyOption().default(DEFAULT_POLICY))
     .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
@@ -149,7 +158,7 @@ function upCommand(commands: Commands): Command {
       `
 Examples:
   $ flowmesh up --policy autoregressive            plain decoding, for comparison
-  $ flowmesh up --host 0.0.0.0                     let other machines use the API
+  $ flowmesh up --host 0.0.0.0                     let other machines use the API; needs a key: flowmesh keys add me
   $ flowmesh up --nats-port 4333 --mesh lab        fixed NATS port, subjects flow.lab.>`,
     )
     .action((options: Omit<UpOptions, "stages"> & { readonly stages: UpOptions["stages"] | false }) => {
@@ -172,6 +181,7 @@ function chatCommand(commands: Commands): Command {
     .description("Talk with a mesh that is up.")
     .addArgument(new Argument("[prompt]", "one question; without it, a conversation"))
     .option("--url <url>", "where the mesh's API is", "http://127.0.0.1:8080")
+    .option("--key <key>", "API key, where the mesh wants one (default: FLOWMESH_API_KEY)")
     .option("--model <name>", "model to ask (default: the one that is served)")
     .addOption(policyOption())
     .addOption(decimal("--temperature <t>", "0 takes the likeliest token", temperature))

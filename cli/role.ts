@@ -83,6 +83,11 @@ export interface GatewayRole extends MeshMember {
   readonly modelPath: string;
   readonly listen: string;
   readonly port: number;
+  /** File of API keys; one that is not there, or empty, lets everybody in. */
+  readonly keysPath: string;
+  readonly allowedOrigins: readonly string[];
+  /** Certificate chain and private key, PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 export type RoleSpec = StageRole | DrafterRole | TreeRole | GatewayRole;

@@ -12,6 +12,8 @@ export interface Settings {
   /** Records of this level and above are shown. */
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  /** For `flowmesh chat`. */
+  readonly apiKey?: string;
 }
 
 /** Lines for people, or one JSON object a line. */
@@ -30,6 +32,7 @@ export function readSettings(environment: Environment = process.env): Settings {
     runs: join(cache, "run"),
     logLevel: oneOf("FLOWMESH_LOG", environment.FLOWMESH_LOG ?? "warn", LOG_LEVELS),
     logFormat: oneOf("FLOWMESH_LOG_FORMAT", environment.FLOWMESH_LOG_FORMAT ?? "text", LOG_FORMATS),
+    ...(environment.FLOWMESH_API_KEY && { apiKey: environment.FLOWMESH_API_KEY }),
   };
 }
 

@@ -11,6 +11,15 @@ export interface UpOptions {
   readonly model?: string;
   readonly port: number;
   readonly host: string;
+  /** File of API keys; absent: the user's own, if there is one. */
+  readonly keys?: string;
+  /** Lets other machines use the API though there are no keys. */
+  readonly open?: boolean;
+  /** Origins of web pages that may use the API. */
+  readonly cors?: readonly string[];
+  /** PEM files; both or none. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   /** Policy of requests that name none: `name` or `name:key=number,…`. */
   readonly policy: string;
   readonly numerics: Numerics;

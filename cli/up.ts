@@ -28,7 +28,10 @@ import { announce, apiUrl } from "./announcement.ts";
 import { waitUntilServing } from "./api-health.ts";
 import { connectMesh } from "./connect-mesh.ts";
 import { readDeviceModel } from "./device-model.ts";
+import { requireSafeAccess, tlsOf } from "./gateway-access.ts";
 import { machineName } from "./host-name.ts";
+import { defaultKeysPath } from "./keys-file.ts";
+import { LOOPBACK } from "./loopback.ts";
 import { createMeshHost, servesAlone } from "./mesh-host.ts";
 import { prepareModel } from "./prepared-model.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
@@ -51,7 +54,6 @@ export interface UpEnvironment {
 
 const NATS_HOST = "127.0.0.1";
 const NATS_PORT = 4222;
-const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "localhost", "::1"]);
 
 /**
  * Starts a whole mesh on this machine and keeps it running until a stop signal comes.
@@ -59,6 +61,7 @@ const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "localhost", "::1"])
  */
 export async function up(options: UpOptions, environment: UpEnvironment): Promise<number> {
   const { settings, output } = environment;
+  await requireSafeAccess(options);
   requireFreePorts(options);
   const progress = new Progress(output);
   const makeLog = settings.logFormat === "json" ? jsonLog : textLog;
@@ -235,8 +238,10 @@ async function startGateway(
   at: { readonly nats: NatsAccess; readonly name: string; readonly modelPath: string },
 ): Promise<() => number> {
   const { nats, name: host, modelPath } = at;
-  const { mesh, host: listen, port } = options;
-  const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, listen, port };
+  const { mesh, host: listen, port, keys: keysPath = defaultKeysPath(), cors: allowedOrigins = [] } = options;
+  const tls = tlsOf(options);
+  const address = { listen, port, keysPath, allowedOrigins, ...(tls && { tls }) };
+  const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, ...address };
   const command = environment.childCommand;
   let pid = 0;
   const start = async (abort: AbortSignal) => {

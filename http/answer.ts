@@ -40,7 +40,8 @@ export async function answer(
   c.env?.keepOpen?.();
   const { signal } = c.req.raw;
   const open = (one: SessionRequest) =>
-    openGeneration(gateway, { request: one, stops: params.stops, signal, requestedAt });
+    openGeneration(gateway, { request: one, stops: params.stops, signal, requestedAt, charge: c.var.charge });
+  c.var.charge?.(request.prompt.length);
   const generations = await openAll(choiceRequests(request, params.choices), open);
   return await respond(c, gateway, { shape, params, status, request, requestedAt, generations });
 }

@@ -1,7 +1,10 @@
 import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { matchedRoutes } from "hono/route";
+import { secureHeaders } from "hono/secure-headers";
+import { authentication } from "./authentication.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
 import { PAGE_PATHS } from "./page.ts";
@@ -12,6 +15,10 @@ import { live } from "./routes/live.ts";
 import { metrics } from "./routes/metrics.ts";
 import { getModel, listModels } from "./routes/models.ts";
 import { pageFile } from "./routes/page.ts";
+
+/** What hono sets otherwise is for pages, which have their own (routes/page.ts), or needs TLS. */
+const SECURE_HEADERS = { strictTransportSecurity: false, crossOriginResourcePolicy: false } as const;
+const EXPOSED_HEADERS = ["x-request-id", "retry-after"];
 
 /** The OpenAI-compatible gateway as a fetch function: `app.fetch(request, bindings)`. */
 export function createApp(gateway: Gateway): Hono<GatewayEnv> {
@@ -26,6 +33,10 @@ export function createApp(gateway: Gateway): Hono<GatewayEnv> {
     gateway.metrics.countRequest(c.req.method, route, c.res.status);
   });
   app.use(requestId());
+  app.use(secureHeaders(SECURE_HEADERS));
+  if (gateway.allowedOrigins.length > 0) {
+    app.use("/v1/*", cors({ origin: [...gateway.allowedOrigins], exposeHeaders: EXPOSED_HEADERS }));
+  }
   app.use(
     methodNotAllowed({
       app,
@@ -42,6 +53,8 @@ export function createApp(gateway: Gateway): Hono<GatewayEnv> {
     }),
   );
 
+  const withKey = authentication(gateway.keys, gateway.clock);
+  for (const paths of ["/v1/*", "/live", "/metrics"]) app.use(paths, withKey);
   app.post("/v1/chat/completions", chatCompletions(gateway));
   app.post("/v1/completions", completions(gateway));
   app.get("/v1/models", listModels(gateway, created));

@@ -56,9 +56,12 @@ const modelsSchema = v.object({
 /** The terminal's side of the API. `url` is the gateway's root, as `flowmesh up` prints it. */
 export class ChatClient {
   readonly #url: string;
+  readonly #key: string | undefined;
 
-  constructor(url: string) {
+  /** `key`: an API key, where the gateway wants one. */
+  constructor(url: string, key?: string) {
     this.#url = url.replace(/\/+$/, "");
+    this.#key = key;
   }
 
   /** Empty while the gateway knows no model. Rejects with GatewayError. */
@@ -106,7 +109,9 @@ export class ChatClient {
   }
 
   async #fetch(path: string, init: RequestInit & { signal: AbortSignal }): Promise<Response> {
-    const response = await fetch(`${this.#url}${path}`, init).catch((cause: unknown) => {
+    const key = this.#key === undefined ? {} : { authorization: `Bearer ${this.#key}` };
+    const keyed = { ...init, headers: { ...init.headers, ...key } };
+    const response = await fetch(`${this.#url}${path}`, keyed).catch((cause: unknown) => {
       init.signal.throwIfAborted();
       throw new GatewayError(
         `no gateway answers at ${this.#url} (${reasonOf(cause)}): start it with ./flowmesh up, or name ` +
@@ -116,6 +121,10 @@ export class ChatClient {
     });
     if (response.ok) return response;
     const text = await response.text();
+    if (response.status === 401) {
+      const what = this.#key === undefined ? "wants an API key" : "does not know this API key";
+      throw new GatewayError(`${this.#url} ${what}: give one with --key, or in FLOWMESH_API_KEY`);
+    }
     const reason = messageOf(text) ?? `${text.slice(0, 200)} (is it a flowmesh gateway?)`;
     throw new GatewayError(`${this.#url} answered ${response.status}: ${reason}`);
   }

@@ -2,6 +2,7 @@ import type { LivePort } from "../actors/live-port.ts";
 import type { Clock } from "../actors/runtime/clock.ts";
 import type { Log } from "../actors/runtime/log.ts";
 import type { SessionPort } from "../actors/session-port.ts";
+import type { KeyRing } from "./api-keys.ts";
 import type { GatewayMetrics } from "./metrics.ts";
 import type { Page } from "./page.ts";
 import type { TextPort } from "./text-port.ts";
@@ -15,6 +16,9 @@ export interface Gateway {
   readonly log: Log;
   readonly live: LivePort;
   readonly page: Page;
+  readonly keys: KeyRing;
+  /** Of pages on other hosts that may use the API from a browser; mostly none. */
+  readonly allowedOrigins: readonly string[];
 }
 
 /** What the HTTP server lends a request. */
@@ -23,4 +27,11 @@ interface ServerBindings {
   readonly keepOpen?: () => void;
 }
 
-export type GatewayEnv = { Bindings: ServerBindings; Variables: { requestId: string } };
+export type GatewayEnv = {
+  Bindings: ServerBindings;
+  Variables: {
+    requestId: string;
+    /** Counts tokens to the client's key; absent where there are no keys. */
+    charge: ((tokens: number) => void) | undefined;
+  };
+};

@@ -52,6 +52,8 @@ export interface GenerationOptions {
   readonly signal: AbortSignal;
   /** When the request came, in the gateway clock's milliseconds. */
   readonly requestedAt: number;
+  /** Told of each token of the answer, as it comes. */
+  readonly charge: ((tokens: number) => void) | undefined;
 }
 
 /** Opens the session of one answer. Rejects with SessionError, or with ApiError when the client left. */
@@ -66,6 +68,7 @@ export class Generation {
   readonly #session: Session;
   readonly #signal: AbortSignal;
   readonly #requestedAt: number;
+  readonly #charge: GenerationOptions["charge"];
   readonly #meter: SessionMeter;
   readonly #decoder: TokenDecoder;
   readonly #cut: StopCut;
@@ -87,6 +90,7 @@ export class Generation {
     this.#session = session;
     this.#signal = options.signal;
     this.#requestedAt = options.requestedAt;
+    this.#charge = options.charge;
     this.#meter = gateway.metrics.openSession(options.request.prompt.length, options.requestedAt);
     this.#decoder = gateway.text.decoder();
     this.#cut = new StopCut(options.stops);
@@ -156,6 +160,7 @@ export class Generation {
     for (const [index, token] of tokens.entries()) {
       if (this.#ended || this.#cut.found) break;
       this.#completionTokens++;
+      this.#charge?.(1);
       if (this.#endTokens.has(token)) {
         this.#ended = true;
         break;

@@ -8,6 +8,8 @@ export interface HttpAddress {
   readonly hostname: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** PEM files; absent: plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 export interface HttpServer {
@@ -42,11 +44,12 @@ export function serveHttp(app: Hono<GatewayEnv>, address: HttpAddress): HttpServ
   };
 }
 
-function listen(app: Hono<GatewayEnv>, { hostname, port }: HttpAddress) {
+function listen(app: Hono<GatewayEnv>, { hostname, port, tls }: HttpAddress) {
   try {
     return Bun.serve({
       hostname,
       port,
+      ...(tls && { tls: { cert: Bun.file(tls.cert), key: Bun.file(tls.key) } }),
       fetch: (request, server) => app.fetch(request, { keepOpen: () => server.timeout(request, 0) }),
     });
   } catch (error) {

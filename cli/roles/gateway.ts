@@ -9,6 +9,7 @@ import { serveHttp } from "../../http/server.ts";
 import { loadModelText, type ModelText } from "../../models/model-text.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { pageOnce } from "../../web/build.ts";
+import { KeysFile } from "../keys-file.ts";
 import type { GatewayRole, RoleStart } from "../role.ts";
 import { joinMesh, memberMetadata } from "./membership.ts";
 
@@ -33,8 +34,10 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     log: context.log,
     live,
     page: pageOnce(),
+    keys: await KeysFile.open(role.keysPath, context.log),
+    allowedOrigins: role.allowedOrigins,
   });
-  const server = serveHttp(app, { hostname, port });
+  const server = serveHttp(app, { hostname, port, ...(role.tls && { tls: role.tls }) });
   return {
     payload: { url: server.url },
     async stop() {

@@ -15,6 +15,7 @@ interface Parsed {
   readonly drain: unknown[];
   readonly top: unknown[];
   readonly run: unknown[];
+  readonly keys: unknown[];
   readonly errors: string;
 }
 
@@ -32,6 +33,7 @@ export async function parse(...args: string[]): Promise<Parsed> {
     drain: [] as unknown[],
     top: [] as unknown[],
     run: [] as unknown[],
+    keys: [] as unknown[],
     errors: "",
   };
   const program = buildProgram({
@@ -46,6 +48,11 @@ export async function parse(...args: string[]): Promise<Parsed> {
     node: async (options) => void parsed.node.push(options),
     drain: async (host, options) => void parsed.drain.push({ host, ...options }),
     top: async (options) => void parsed.top.push(options),
+    keys: {
+      addKey: async (name, options) => void parsed.keys.push({ add: name, ...options }),
+      listKeys: async (options) => void parsed.keys.push({ list: true, ...options }),
+      removeKey: async (name, options) => void parsed.keys.push({ remove: name, ...options }),
+    },
     run: async (file, options) => void parsed.run.push({ file, ...options }),
   });
   for (const command of [program, ...program.commands]) {

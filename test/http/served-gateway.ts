@@ -2,6 +2,7 @@ import OpenAI from "openai";
 import type { LivePort } from "../../actors/live-port.ts";
 import { type Clock, systemClock } from "../../actors/runtime/clock.ts";
 import type { Log, LogLevel } from "../../actors/runtime/log.ts";
+import { type KeyRing, OPEN_TO_ALL } from "../../http/api-keys.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
 import type { Page } from "../../http/page.ts";
@@ -35,7 +36,16 @@ export class ServedGateway implements AsyncDisposable {
       text = new ByteText(),
       live = { watch: () => ({ stop: () => {} }) },
       page = async () => new Map(),
-    }: { clock?: Clock; text?: TextPort; live?: LivePort; page?: Page } = {},
+      keys = OPEN_TO_ALL,
+      allowedOrigins = [],
+    }: {
+      clock?: Clock;
+      text?: TextPort;
+      live?: LivePort;
+      page?: Page;
+      keys?: KeyRing;
+      allowedOrigins?: readonly string[];
+    } = {},
   ) {
     this.sessions = script instanceof ScriptedSessions ? script : new ScriptedSessions(script);
     this.app = createApp({
@@ -46,6 +56,8 @@ export class ServedGateway implements AsyncDisposable {
       log: this.log,
       live,
       page,
+      keys,
+      allowedOrigins,
     });
     this.#server = serveHttp(this.app, { hostname: "127.0.0.1", port: 0 });
     this.url = this.#server.url;
