@@ -212,6 +212,37 @@ describe("a running mesh", () => {
   );
 
   test(
+    "is shown to a person by flowmesh top, again and again, until it is ended",
+    async () => {
+      const args = ["top", "--nats", mesh.natsUrl, "--mesh", mesh.mesh];
+      const child = Bun.spawn([process.execPath, join(import.meta.dir, "../../cli/main.ts"), ...args], {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "inherit",
+      });
+      let shown = "";
+      for await (const part of child.stdout) {
+        shown += decoder.decode(part);
+        if (shown.split(`mesh ${mesh.mesh}, `).length > 3) break;
+      }
+      child.kill("SIGINT");
+      await child.exited;
+      const second = shown.split(`mesh ${mesh.mesh}, `)[2] ?? "";
+      expect(second).toContain("epoch ");
+      for (const heading of ["HOST ", "ACTOR ", "SESSION "]) expect(second).toContain(`\n${heading}`);
+      const rows = second.split("\n");
+      for (const name of ["gateway", "tree", "drafter", "stage-0", "stage-1", "stage-2", "stage-3"]) {
+        const cells = rows.find((row) => row.startsWith(`${name} `))?.split(/ {2,}/) ?? [];
+        expect(cells[1]).toBe(name.replace(/-\d$/, ""));
+        expect(Number(cells[3])).toBe(await processOf(name));
+        expect(cells[6]).toBe("active");
+        if (name.startsWith("stage")) expect(cells[7]).toMatch(/^\d+ %$/);
+      }
+    },
+    MINUTES,
+  );
+
+  test(
     "shows the gateway's process to flowmesh top also after it was killed and restarted",
     async () => {
       const killed = await processOf("gateway");

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import OpenAI from "openai";
 import * as v from "valibot";
 import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { snapshotSchema } from "../../cli/top-snapshot.ts";
@@ -41,13 +42,28 @@ async function runFile(file: string, env: Record<string, string> = {}) {
   });
   running.add(child);
   let said = "";
-  const decoder = new TextDecoder();
-  for await (const part of child.stderr) {
-    said += decoder.decode(part);
-    if (said.includes("Press Ctrl-C")) return { child, said };
-  }
-  throw new Error(`flowmesh run ended: ${said}`);
+  const there = Promise.withResolvers<void>();
+  const listen = async () => {
+    const decoder = new TextDecoder();
+    for await (const part of child.stderr) {
+      said += decoder.decode(part, { stream: true });
+      if (said.includes("Press Ctrl-C")) there.resolve();
+    }
+    there.reject(new Error(`flowmesh run ended: ${said}`));
+    return said;
+  };
+  const allSaid = listen();
+  await there.promise;
+  return { child, said, allSaid };
 }
+
+const asked = (flowmesh: Record<string, unknown>) => ({
+  model: "",
+  messages: [{ role: "user" as const, content: PROMPT }],
+  temperature: 0,
+  max_tokens: TOKENS,
+  flowmesh: { policy: "flowspec", commits: true, ...flowmesh },
+});
 
 interface Answer {
   readonly status: number;
@@ -60,12 +76,7 @@ async function ask(flowmesh: Record<string, unknown>): Promise<Answer> {
   const response = await fetch(`${mesh.url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      messages: [{ role: "user", content: PROMPT }],
-      temperature: 0,
-      max_tokens: TOKENS,
-      flowmesh: { policy: "flowspec", commits: true, ...flowmesh },
-    }),
+    body: JSON.stringify({ ...asked(flowmesh), model: undefined }),
   });
   const body = await response.json();
   const commits: number[] = body.flowmesh?.commit_tokens ?? [];
@@ -77,8 +88,25 @@ async function ask(flowmesh: Record<string, unknown>): Promise<Answer> {
   };
 }
 
+/** A streamed answer; `atText` is called once, when its first text is here. */
+async function follow(flowmesh: Record<string, unknown>, atText: () => Promise<void>) {
+  const client = new OpenAI({ baseURL: `${mesh.url}/v1`, apiKey: "none", maxRetries: 0 });
+  const stream = await client.chat.completions.create({ ...asked(flowmesh), stream: true });
+  let text = "";
+  let commits = 0;
+  for await (const chunk of stream) {
+    const part = chunk.choices[0]?.delta.content ?? "";
+    if (text === "" && part !== "") await atText();
+    text += part;
+    const ending = v.safeParse(v.object({ flowmesh: v.object({ commits: v.number() }) }), chunk);
+    if (ending.success) commits = ending.output.flowmesh.commits;
+  }
+  return { text, tokensPerCommit: TOKENS / commits };
+}
+
 describe("a drafter of one's own", () => {
   let plain: Answer;
+  let drafted: Answer;
   let phrases = "";
 
   test(
@@ -90,7 +118,7 @@ describe("a drafter of one's own", () => {
       await Bun.write(phrases, plain.text.replaceAll("\n", " "));
       const { child, said } = await runFile(EXAMPLE, { PHRASES: phrases });
       expect(said).toContain(`drafter-phrase-book is part of mesh ${mesh.mesh}`);
-      const drafted = await ask({ drafter: "phrase-book" });
+      drafted = await ask({ drafter: "phrase-book" });
       expect(drafted.text).toBe(plain.text);
       expect(drafted.tokensPerCommit).toBeGreaterThan(1.5);
       expect((await ask({})).text).toBe(plain.text);
@@ -118,10 +146,18 @@ describe("a drafter of one's own", () => {
       expect(error?.message).toContain(
         'there is no drafter "oracle" on this mesh; there are "phrase-book", "none"',
       );
-      const asking = ask({ drafter: "phrase-book" });
-      await Bun.sleep(300);
-      for (const child of running) child.kill("SIGKILL");
-      expect((await asking).text).toBe(plain.text);
+      let killed = 0;
+      const bereft = await follow({ drafter: "phrase-book" }, async () => {
+        for (const child of running) {
+          child.kill("SIGKILL");
+          await child.exited;
+          killed++;
+        }
+      });
+      expect(killed).toBe(1);
+      expect(bereft.text).toBe(plain.text);
+      // The rest came as in plain decoding.
+      expect(bereft.tokensPerCommit).toBeLessThan(drafted.tokensPerCommit);
       expect((await ask({ drafter: "phrase-book" })).status).toBe(400);
     },
     MINUTES,
@@ -141,11 +177,19 @@ describe("a drafter of one's own", () => {
            name: "wrong", description: "", start: () => () => [{ token: 5, probability: 0.9 }, { token: 6, probability: 0.2 }],
          });`,
       );
-      const broken = await runFile(wrong);
+      const { child: broken, allSaid } = await runFile(wrong);
       expect((await ask({ drafter: "wrong" })).text).toBe(plain.text);
-      expect(broken.child.exitCode === null || broken.child.exitCode === 1).toBe(true);
+      while (broken.exitCode === null) {
+        const { status, text } = await ask({ drafter: "wrong" });
+        if (status === 200) expect(text).toBe(plain.text);
+        else expect(status).toBe(400);
+      }
+      expect(broken.exitCode).toBe(1);
+      expect(await allSaid).toMatch(
+        /drafter-wrong can't go on: .*the probabilities add up to 1\.1\d*; that must be 1/,
+      );
     },
-    MINUTES,
+    2 * MINUTES,
   );
 });
 
