@@ -181,9 +181,11 @@ export class Coordinator {
     if (nowMs < this.#trustFromMs && this.#placement.epoch > 0) return;
     const { next, plan } = this.#placement;
     const usable = this.#usable(plan);
+    // A plan that is being prepared is waited for, also when nothing is in force: where measurements change
+    // from second to second, and with them the best plan, none would ever be ready.
     if (next !== undefined && this.#usable(next.plan)) {
-      if (this.#isPrepared(next)) return this.#raise(next.plan);
-      if (usable) return;
+      if (this.#isPrepared(next)) await this.#raise(next.plan);
+      return;
     }
     await this.#plan(usable);
   }
@@ -202,7 +204,6 @@ export class Coordinator {
       if (short !== undefined || next !== undefined) await this.#write(kept);
       return;
     }
-    if (next !== undefined && this.#usable(next.plan) && samePlan(next.plan, result.plan)) return;
     const id = `${this.#placement.epoch + 1}-${this.#placement.version + 1}`;
     await this.#write({ ...kept, next: { id, plan: result.plan } });
     this.#considered = new Set(hosts.map(({ name }) => name));

@@ -8,21 +8,19 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spreadOf } from "../../bench/statistics.ts";
-import { churn, residentMiB } from "./host-churn.ts";
+import { churn, residentMiB, smallModel } from "./host-churn.ts";
 import { HostMesh } from "./host-mesh.ts";
 import { processHere } from "./mesh-nodes.ts";
 
 const LINK = { delayMs: 2, mbps: 150 };
-/** So slow that the round trips on a busy machine hardly move the split. */
-const LAYER_MS = 2;
+const LAYER_MS = 4;
 /** Joins until caches are filled. */
 const WARM_SHARE = 0.2;
 const TELL_EVERY = 10;
 
 const joins = Number(process.argv[2] ?? 100);
-const caches = await mkdtemp(join(tmpdir(), "flowmesh-caches-"));
-// One cache for all: what is measured is coming and going, not fetching and compiling.
-const hosts = await HostMesh.open(LINK, { caches });
+const folder = await mkdtemp(join(tmpdir(), "flowmesh-churn-"));
+const hosts = await HostMesh.open(LINK, { upArguments: ["--model", await smallModel(folder)] });
 const samples: { joins: number; mib: number[] }[] = [];
 
 /** By how much it grows in 100 joins, by least squares. */
@@ -90,5 +88,5 @@ try {
   console.log(`| growth in 100, after the first fifth | ${slopes.join(" | ")} |`);
 } finally {
   await hosts.close();
-  await rm(caches, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
 }

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { drain } from "../../cli/top.ts";
+import { writeTinyGguf } from "../tiny-gguf.ts";
 import type { HostMesh } from "./host-mesh.ts";
 import { accessTo, stageHosts, stream, until } from "./mesh-nodes.ts";
 
@@ -35,7 +37,15 @@ const QUESTIONS = [
   "Why is the sky blue?",
   "Tell me about the number seven.",
 ];
+const LAYERS = 12;
 const USED_MS = 300_000;
+
+/** Path of a model so small that machines hardly work: what is looked at is coming and going. */
+export async function smallModel(folder: string): Promise<string> {
+  const path = join(folder, "small.gguf");
+  await writeTinyGguf(path, { layers: LAYERS, contextLength: 2048 });
+  return path;
+}
 
 /** Hosts come and go while others ask without a break; one host is in the mesh and stays. */
 export async function churn(hosts: HostMesh, plan: ChurnPlan): Promise<ChurnReport> {
@@ -75,11 +85,11 @@ export async function churn(hosts: HostMesh, plan: ChurnPlan): Promise<ChurnRepo
       const name = names[turn % names.length] ?? "";
       const node = await hosts.join(name, layerMs);
       await until(mesh, (now) => stageHosts(now).includes(name), USED_MS);
-      report.joins++;
+      const isKilled = ++report.joins % 2 === 0;
       // A request more begins and ends with it, so that its leave meets some in their middle.
       const before = report.requests;
       while (report.requests < before + plan.streams && !isOver) await Bun.sleep(20);
-      if (report.joins % 2 === 0) {
+      if (isKilled) {
         node.signal("SIGKILL");
         report.killed++;
       } else {

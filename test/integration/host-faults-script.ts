@@ -148,7 +148,7 @@ async function disturbed(strike: () => void, breaks = false) {
 
 async function repeat(times: number, expected: string, { prepare, breaks }: Fault): Promise<Outcome> {
   const outcome: Outcome = { failed: 0, wrong: 0, pausesMs: [] };
-  for (let round = 0; round < times; round++) {
+  for (let round = 0; round < times && !isCalledOff; round++) {
     await settled();
     const strike = await prepare(round);
     const answer = await disturbed(strike, breaks);
@@ -160,6 +160,7 @@ async function repeat(times: number, expected: string, { prepare, breaks }: Faul
       process.stderr.write(`round ${round} answered: ${answer.text}\n`);
     }
     outcome.pausesMs.push(answer.longestPauseMs);
+    process.stderr.write(`${round + 1} of ${times}: ${(answer.longestPauseMs / 1000).toFixed(2)} s\n`);
   }
   return outcome;
 }
@@ -172,6 +173,9 @@ const quantile = (values: readonly number[], share: number): string => {
 
 const [timesGiven = "20", ...wanted] = process.argv.slice(2);
 const times = Number(timesGiven);
+/** Ctrl-C ends the round that runs, and tells what there is. */
+let isCalledOff = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (isCalledOff = true));
 const names = wanted.length === 0 ? Object.keys(FAULTS) : wanted;
 try {
   const unknown = names.find((name) => FAULTS[name] === undefined);
@@ -191,10 +195,10 @@ try {
   process.stdout.write("| - | - | - | - | - | - |\n");
   for (const name of names) {
     const fault = FAULTS[name];
-    if (fault === undefined) continue;
+    if (fault === undefined || isCalledOff) continue;
     const { failed, wrong, pausesMs } = await repeat(times, expected, fault);
     const pauses = `${quantile(pausesMs, 0.5)} s | ${quantile(pausesMs, 0.99)} s`;
-    process.stdout.write(`| ${fault.does} | ${times} | ${failed} | ${wrong} | ${pauses} |\n`);
+    process.stdout.write(`| ${fault.does} | ${pausesMs.length} | ${failed} | ${wrong} | ${pauses} |\n`);
   }
 } finally {
   await mesh.close();

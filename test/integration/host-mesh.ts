@@ -18,7 +18,7 @@ import {
   until,
 } from "./mesh-nodes.ts";
 
-const SETTLE_MS = 120_000;
+const SETTLE_MS = 300_000;
 
 /** `flowmesh up --no-stages` on this machine, and hosts that come and go on machines of their own. */
 export class HostMesh {
@@ -99,7 +99,7 @@ export class HostMesh {
   settled(stages?: number): Promise<MeshSnapshot> {
     const isSettled = (now: MeshSnapshot) =>
       now.short === undefined &&
-      new Set(stageHosts(now)).size === (stages ?? new Set(stageHosts(now)).size) &&
+      (stages === undefined ? stageHosts(now).length > 0 : new Set(stageHosts(now)).size === stages) &&
       now.actors.some(({ role }) => role === "tree") &&
       now.actors.every(({ state }) => state === "active");
     return until(this.mesh, isSettled, SETTLE_MS);

@@ -86,6 +86,8 @@ export class SimMesh {
   readonly store = new MemoryKeyValue();
   readonly world: World;
   readonly skill: number;
+  /** What it takes a machine to fetch, compile and load an actor, at least. */
+  loadMs = 20;
   #connections = 0;
   readonly #gone = new Set<string>();
 
@@ -222,7 +224,7 @@ class SimLauncher implements UnitLauncher {
 
   async start(unit: UnitSpec): Promise<RunningUnit> {
     await new Promise<void>(
-      (resolve) => void this.#clock.setTimer(20 + this.#mesh.world.random() * 200, resolve),
+      (resolve) => void this.#clock.setTimer(this.#mesh.loadMs + this.#mesh.world.random() * 200, resolve),
     );
     return new SimUnit(this.#mesh, this.#host, this.#clock, unit);
   }
