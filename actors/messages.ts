@@ -42,6 +42,12 @@ const positionLogprobsSchema = v.object({
   top: v.pipe(v.array(v.object({ token: count, logprob: v.number() })), v.readonly()),
 });
 
+/** Longest grammar of a session, in UTF-16 units: with a session's other facts it rides on one segment. */
+export const GRAMMAR_LENGTH_MAX = 24_000;
+
+/** AnswerRule's grammar. */
+const grammar = v.pipe(v.string(), v.maxLength(GRAMMAR_LENGTH_MAX));
+
 /** What every stage must know of a session; rides on the first segment of each generation. */
 export const sessionSpecSchema = v.object({
   sampling,
@@ -57,6 +63,8 @@ export const sessionSpecSchema = v.object({
   reports: v.optional(v.boolean()),
   /** Alternatives to tell of each token; absent: no log-probabilities are told. */
   topLogprobs: v.optional(topCount),
+  /** What the answer must fit; absent: anything will do. */
+  grammar: v.optional(grammar),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -80,6 +88,7 @@ export const openSchema = v.object({
   /** `none`: nobody guesses for this session. */
   drafter: v.optional(v.literal("none")),
   topLogprobs: v.optional(topCount),
+  grammar: v.optional(grammar),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -152,7 +161,7 @@ export const ackSchema = v.object({
   certain: count,
 });
 
-/** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up). */
+/** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up, or its grammar is of no use). */
 export const refuseSchema = v.object({ generation: count, message: v.string() });
 
 /** To the drafter, kind `begin`: all tokens that are certain, from position 0; the answer begins at `promptTokens`. */

@@ -362,6 +362,7 @@ class TreeManager implements Actor {
       prunes: this.#policy.prunes,
       reports: request.reports,
       topLogprobs: request.topLogprobs,
+      grammar: request.grammar,
     };
     const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;
