@@ -2,6 +2,7 @@ import { GrammarCompiler, GrammarMatcher, TokenizerInfo } from "@mlc-ai/web-xgra
 import type { AnswerRule, TokenMask } from "../../decoding/token-mask.ts";
 import { GrammarError } from "../../decoding/token-mask.ts";
 import type { Tokenizer } from "../tokenizer.ts";
+import { Utf8States } from "./utf8-states.ts";
 
 interface Progress {
   readonly key: string;
@@ -19,18 +20,21 @@ const SESSIONS_MAX = 256;
  */
 export class GrammarEngine {
   readonly #compiler: GrammarCompiler;
+  readonly #utf8: Utf8States;
   readonly #progress = new Map<string, Progress>();
 
-  private constructor(compiler: GrammarCompiler) {
+  private constructor(compiler: GrammarCompiler, utf8: Utf8States) {
     this.#compiler = compiler;
+    this.#utf8 = utf8;
   }
 
   static async open(tokenizer: Tokenizer): Promise<GrammarEngine> {
     const control = new Set(tokenizer.specialTokens.values());
     // A token without text is one that xgrammar allows only as a stop token.
-    const vocabulary = Array.from({ length: tokenizer.vocabSize }, (_, token) =>
-      control.has(token) ? "" : byteLevelText(tokenizer.tokenBytes(token)),
+    const bytes = Array.from({ length: tokenizer.vocabSize }, (_, token) =>
+      control.has(token) ? new Uint8Array(0) : tokenizer.tokenBytes(token),
     );
+    const vocabulary = bytes.map(byteLevelText);
     const stops = [...tokenizer.eosTokens];
     const info = await TokenizerInfo.createTokenizerInfo(
       vocabulary,
@@ -39,7 +43,7 @@ export class GrammarEngine {
       tokenizer.vocabSize,
       stops,
     );
-    return new GrammarEngine(await GrammarCompiler.createGrammarCompiler(info, false));
+    return new GrammarEngine(await GrammarCompiler.createGrammarCompiler(info, false), new Utf8States(bytes));
   }
 
   /** See TokenMasks. */
@@ -57,7 +61,10 @@ export class GrammarEngine {
       }
       accepted.push(token);
     }
-    return await matcher.getNextTokenBitmask();
+    const mask = await matcher.getNextTokenBitmask();
+    const state = answer.reduce((before, token) => this.#utf8.after(before, token), 0);
+    this.#utf8.narrow(mask, state);
+    return mask;
   }
 
   release(session: string): void {
