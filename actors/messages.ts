@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { TOP_LOGPROBS_MAX } from "../decoding/log-probs.ts";
 import { GROWTHS } from "../decoding/policies/policy.ts";
 import { LOGIT_BIAS_ENTRIES_MAX, SAMPLING_RANGES } from "../decoding/sampling-params.ts";
+import { GRAMMAR_LENGTH_MAX } from "../decoding/token-mask.ts";
 import { FrameError } from "../transport/errors.ts";
 import type { Message } from "../transport/transport.ts";
 import type { Log } from "./runtime/log.ts";
@@ -41,9 +42,6 @@ const positionLogprobsSchema = v.object({
   logprob: v.number(),
   top: v.pipe(v.array(v.object({ token: count, logprob: v.number() })), v.readonly()),
 });
-
-/** Longest grammar of a session, in UTF-16 units: with a session's other facts it rides on one segment. */
-export const GRAMMAR_LENGTH_MAX = 24_000;
 
 /** AnswerRule's grammar. */
 const grammar = v.pipe(v.string(), v.maxLength(GRAMMAR_LENGTH_MAX));

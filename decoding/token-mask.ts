@@ -23,6 +23,9 @@ export interface AnswerRule {
   readonly stopTokens: readonly number[];
 }
 
+/** Longest grammar of a session, in UTF-16 units: with a session's other facts it rides on one segment. */
+export const GRAMMAR_LENGTH_MAX = 24_000;
+
 /** A grammar that can't be compiled, or not in time, or that no answer can go on in. */
 export class GrammarError extends Error {
   override readonly name = "GrammarError";
