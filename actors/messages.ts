@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { TOP_LOGPROBS_MAX } from "../decoding/log-probs.ts";
 import { GROWTHS } from "../decoding/policies/policy.ts";
 import { LOGIT_BIAS_ENTRIES_MAX, SAMPLING_RANGES } from "../decoding/sampling-params.ts";
+import { GRAMMAR_LENGTH_MAX } from "../decoding/token-mask.ts";
 import { FrameError } from "../transport/errors.ts";
 import type { Message } from "../transport/transport.ts";
 import type { Log } from "./runtime/log.ts";
@@ -42,6 +43,9 @@ const positionLogprobsSchema = v.object({
   top: v.pipe(v.array(v.object({ token: count, logprob: v.number() })), v.readonly()),
 });
 
+/** AnswerRule's grammar. */
+const grammar = v.pipe(v.string(), v.maxLength(GRAMMAR_LENGTH_MAX));
+
 /** What every stage must know of a session; rides on the first segment of each generation. */
 export const sessionSpecSchema = v.object({
   sampling,
@@ -59,6 +63,8 @@ export const sessionSpecSchema = v.object({
   features: v.optional(v.boolean()),
   /** Alternatives to tell of each token; absent: no log-probabilities are told. */
   topLogprobs: v.optional(topCount),
+  /** What the answer must fit; absent: anything will do. */
+  grammar: v.optional(grammar),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -83,6 +89,7 @@ export const openSchema = v.object({
   /** `none`, or the name of a user's own. */
   drafter: v.optional(v.string()),
   topLogprobs: v.optional(topCount),
+  grammar: v.optional(grammar),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -155,7 +162,7 @@ export const ackSchema = v.object({
   certain: count,
 });
 
-/** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up). */
+/** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up, or its grammar is of no use). */
 export const refuseSchema = v.object({ generation: count, message: v.string() });
 
 /** To the drafter, kind `begin`: all tokens that are certain, from position 0; the answer begins at `promptTokens`. */

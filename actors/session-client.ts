@@ -209,7 +209,7 @@ class ClientSession implements Session {
   /** Asks a tree host to take the session with the tokens that are here. */
   async #ask(): Promise<void> {
     const { mesh, transport } = this.#options;
-    const { prompt, sampling, stopTokens, maxTokens, policy, drafter, topLogprobs } = this.#request;
+    const { prompt, sampling, stopTokens, maxTokens, policy, drafter, topLogprobs, grammar } = this.#request;
     const open: OpenMessage = {
       prompt: [...prompt],
       sampling,
@@ -218,6 +218,7 @@ class ClientSession implements Session {
       policy,
       drafter,
       topLogprobs,
+      grammar,
       ...(this.#watched && { reports: true }),
       accepted: [...this.#accepted],
       epoch: this.#options.epoch(),

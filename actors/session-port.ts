@@ -24,6 +24,8 @@ export interface SessionRequest {
   readonly drafter?: string;
   /** Alternatives to tell of each token, with its own log-probability; absent: neither is told. */
   readonly topLogprobs?: number;
+  /** What the answer must fit, an xgrammar structural tag as JSON; absent: anything will do. */
+  readonly grammar?: string;
 }
 
 export interface Session {

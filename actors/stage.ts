@@ -1,6 +1,7 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
 import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
+import { GrammarError, type TokenMask, type TokenMasks } from "../decoding/token-mask.ts";
 import { KvBudgetError } from "../models/kv-cache.ts";
 import type { Pace } from "../models/pace.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
@@ -43,6 +44,8 @@ export interface StageOptions {
   readonly dtype: "f32" | "f16";
   /** The last stage only: text of tokens, for people who listen to commits. */
   readonly textOf?: (tokens: readonly TokenId[]) => string;
+  /** The last stage only: what sessions with a grammar may say next. Without it they are refused. */
+  readonly masks?: TokenMasks;
   /** The device that the stage acts like, if it does. */
   readonly pace?: Pace;
   /** Called when a segment has been passed on; `watched` when its session asks to be told of. */
@@ -136,7 +139,8 @@ class Stage implements Actor {
       return this.#toTree(sid, "gap", frame);
     }
     const { session } = arrival;
-    const verdict = isLastStage(spec) ? await this.#verify(session, frame, result) : undefined;
+    const verdict = isLastStage(spec) ? await this.#verify(sid, session, frame, result) : undefined;
+    if (verdict === "refused") return;
     const nodes = [...result.nodes.ids];
     this.#done.segments++;
     this.#done.nodes += nodes.length;
@@ -165,6 +169,11 @@ class Stage implements Actor {
     onWork?.(work, session.spec.reports ?? false);
   }
 
+  #refuse(sid: string, { generation }: SegmentFrame, message: string): void {
+    const { mesh, epoch } = this.#options;
+    this.#publishKind(treeSubject(mesh, epoch, sid), "refuse", { generation, message });
+  }
+
   /** Undefined when the session was refused for want of KV memory. */
   async #run(sid: string, frame: SegmentFrame): Promise<StageResult | undefined> {
     if (frame.nodes.ids.length === 0) {
@@ -176,8 +185,7 @@ class Stage implements Actor {
       return await this.#options.engine.run({ session: sid, nodes, committed, ...hidden });
     } catch (error) {
       if (!(error instanceof KvBudgetError)) throw error;
-      const refusal = { generation: frame.generation, message: error.message };
-      this.#publishKind(treeSubject(this.#options.mesh, this.#options.epoch, sid), "refuse", refusal);
+      this.#refuse(sid, frame, error.message);
       return undefined;
     }
   }
@@ -192,7 +200,28 @@ class Stage implements Actor {
     return this.#publish(stageSubject(mesh, epoch, spec.index + 1, sid), body, headers);
   }
 
-  async #verify(session: StageSession, frame: SegmentFrame, result: StageResult): Promise<Verdict> {
+  /** `refused`: the session's grammar can't be used, and it was told. */
+  async #verify(
+    sid: string,
+    session: StageSession,
+    frame: SegmentFrame,
+    result: StageResult,
+  ): Promise<Verdict | "refused"> {
+    try {
+      return await this.#walk(sid, session, frame, result);
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+      this.#refuse(sid, frame, `the answer's grammar can't be followed: ${error.message}`);
+      return "refused";
+    }
+  }
+
+  async #walk(
+    sid: string,
+    session: StageSession,
+    frame: SegmentFrame,
+    result: StageResult,
+  ): Promise<Verdict> {
     const { engine, hidden } = this.#options;
     const { clock } = this.#context;
     const { sampling, prefillEnd, topLogprobs } = session.spec;
@@ -201,9 +230,10 @@ class Stage implements Actor {
     if (frame.committed) path.write(path.length, nodes.tokens);
     let headMs = 0;
     const logprobs: PositionLogprobs[] = [];
-    const wishes = topLogprobs === undefined ? {} : { topLogprobs };
     const target = async (index: number, position: number) => {
       const row = result.hidden.slice(index * hidden, (index + 1) * hidden);
+      const mask = await this.#mask(sid, session);
+      const wishes = { ...(topLogprobs !== undefined && { topLogprobs }), ...(mask && { mask }) };
       const beginMs = clock.now();
       const drawn = await engine.nextToken(row, sampling, position, path.counts(sampling), wishes);
       headMs += clock.now() - beginMs;
@@ -218,6 +248,15 @@ class Stage implements Actor {
     else if (nodes.positions[last] === prefillEnd)
       walk = await session.verification.begin(nodes, last, target);
     return { walk, headMs, logprobs: topLogprobs === undefined ? undefined : logprobs };
+  }
+
+  /** What may follow the session's path; undefined: anything. */
+  async #mask(sid: string, { spec, path }: StageSession): Promise<TokenMask | undefined> {
+    const { grammar, stopTokens } = spec;
+    if (grammar === undefined) return undefined;
+    const { masks } = this.#options;
+    if (masks === undefined) throw new GrammarError("this stage makes no masks");
+    return await masks.next(sid, { grammar, stopTokens }, path.answer);
   }
 
   #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, verdict: Verdict): number {
@@ -310,6 +349,7 @@ class Stage implements Actor {
 
   async #forget(sid: string): Promise<void> {
     this.#sessions.forget(sid);
+    this.#options.masks?.release(sid);
     await this.#options.engine.release(sid);
   }
 

@@ -366,6 +366,7 @@ class TreeManager implements Actor {
       reports: request.reports,
       features: this.#pipeline.hasDrafter && request.drafter === undefined,
       topLogprobs: request.topLogprobs,
+      grammar: request.grammar,
     };
     const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;

@@ -27,6 +27,11 @@ export class PathTokens {
     return this.#tokens.length;
   }
 
+  /** The tokens from `promptTokens` on. */
+  get answer(): number[] {
+    return this.#tokens.slice(this.#promptTokens);
+  }
+
   /**
    * Writes `tokens` at `start`, at most the present length (else a RangeError). Later tokens stay if
    * nothing changes, since then they are still what follows; else they go.

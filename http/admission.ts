@@ -103,6 +103,9 @@ export function toSessionRequest(
       "context_length_exceeded",
     );
   }
+  if (params.grammar !== undefined && stopTokens.length === 0) {
+    throw invalidRequest("this model has no token that ends an answer, so none can be held to a form");
+  }
   return {
     prompt: prompt.tokens,
     sampling: {
@@ -115,6 +118,7 @@ export function toSessionRequest(
     ...(params.live === undefined ? {} : { live: params.live }),
     ...(params.drafter === undefined ? {} : { drafter: params.drafter }),
     ...(params.topLogprobs === undefined ? {} : { topLogprobs: params.topLogprobs }),
+    ...(params.grammar === undefined ? {} : { grammar: params.grammar }),
   };
 }
 

@@ -10,6 +10,8 @@ import {
 } from "../decoding/sampling-params.ts";
 import { type ApiError, invalidRequest } from "./errors.ts";
 import { asObject } from "./request-body.ts";
+import { chatMessage, toMessage } from "./structured/messages.ts";
+import { type StructuredParams, structuredFields, structuredParams } from "./structured/schemas.ts";
 import type { ChatMessage } from "./text-port.ts";
 import { rejectUnknown, rejectUnsupported } from "./unsupported.ts";
 
@@ -91,20 +93,10 @@ const generationFields = {
   ),
 };
 
-const textPart = v.object({
-  type: v.literal("text", (issue) => `Only text parts are supported, not ${issue.received}`),
-  text: v.string(),
-});
-
-const message = v.object({
-  role: v.picklist(["system", "developer", "user", "assistant"]),
-  content: v.lazy((input) => (Array.isArray(input) ? v.pipe(v.array(textPart), v.minLength(1)) : v.string())),
-  tool_calls: v.nullish(v.pipe(v.array(v.unknown()), v.maxLength(0, "Tool calls are not supported"))),
-});
-
 const chatSchema = v.object({
   ...generationFields,
-  messages: v.pipe(v.array(message), v.minLength(1, "At least one message is needed")),
+  ...structuredFields,
+  messages: v.pipe(v.array(chatMessage), v.minLength(1, "At least one message is needed")),
   max_completion_tokens: v.nullish(positive),
   logprobs: v.nullish(v.boolean(), false),
   top_logprobs: v.nullish(v.pipe(count, v.maxValue(TOP_LOGPROBS_MAX))),
@@ -144,11 +136,13 @@ export interface GenerationParams {
   readonly choices: number;
   /** Alternatives to tell of each token; undefined: no log-probabilities are told. */
   readonly topLogprobs: number | undefined;
+  /** SessionRequest's grammar. */
+  readonly grammar?: string | undefined;
   /** Additions of our own that were asked for. */
   readonly tells: { readonly commits: boolean; readonly timings: boolean };
 }
 
-export interface ChatParams extends GenerationParams {
+export interface ChatParams extends GenerationParams, StructuredParams {
   readonly messages: readonly ChatMessage[];
 }
 
@@ -166,11 +160,8 @@ export function parseChat(body: unknown): ChatParams {
   const shared = { ...request, max_tokens: request.max_completion_tokens ?? request.max_tokens };
   return {
     ...generationParams(shared, topLogprobs),
-    messages: request.messages.map((one) => ({
-      role: one.role === "developer" ? "system" : one.role,
-      content:
-        typeof one.content === "string" ? one.content : one.content.map((part) => part.text).join("\n"),
-    })),
+    ...structuredParams(request),
+    messages: request.messages.map(toMessage),
   };
 }
 

@@ -1,10 +1,10 @@
 /** What the gateway needs of the model's text: it knows tokens and templates only through this. */
 export interface TextPort {
   /**
-   * Prompt of a conversation, ending where the assistant's answer begins. Throws an Error whose message
+   * Prompt of a conversation, ending where the assistant's answer begins; `tools` are in OpenAI's form. Throws an Error whose message
    * tells the client what its template cannot render.
    */
-  encodeChat(messages: readonly ChatMessage[]): Uint32Array;
+  encodeChat(messages: readonly ChatMessage[], tools?: readonly unknown[]): Uint32Array;
   /** Prompt of a plain completion: the text and nothing around it, beyond what the model demands. */
   encodeText(text: string): Uint32Array;
   /** One for each answer. */
@@ -18,8 +18,16 @@ export interface TextPort {
 }
 
 export interface ChatMessage {
-  readonly role: "system" | "user" | "assistant";
+  readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string;
+  /** Of an assistant's message: what it called, with the arguments as a JSON value. */
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly type: "function";
+    readonly function: { readonly name: string; readonly arguments: unknown };
+  }[];
+  /** Of a tool's message: the call that it is the result of. */
+  readonly tool_call_id?: string;
 }
 
 /** Turns tokens into text bit by bit. What it returns is whole characters: a cut one waits for its rest. */

@@ -19,11 +19,8 @@ const isEmptyOr =
  * with the test for values that ask for nothing. To ignore them silently would be a wrong answer.
  */
 const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
-  tools: isEmpty,
-  tool_choice: isEmptyOr("none", "auto"),
   functions: isEmpty,
   function_call: isEmptyOr("none", "auto"),
-  response_format: isEmptyOr({ type: "text" }),
   modalities: isEmptyOr(["text"]),
   audio: isEmpty,
   web_search_options: (value) => value === undefined || value === null,
@@ -45,7 +42,6 @@ const LABELS: ReadonlySet<string> = new Set([
   "safety_identifier",
   "prompt_cache_key",
   "prompt_cache_retention",
-  "parallel_tool_calls",
 ]);
 
 /** Throws ApiError 400 that names the first field that is neither known nor one of OpenAI's. */

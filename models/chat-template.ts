@@ -4,6 +4,20 @@ import type { Tokenizer } from "./tokenizer.ts";
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
+  /** Of an assistant's message: what it called. */
+  readonly tool_calls?: readonly ToolCall[];
+  /** Of a tool's message: the call that it is the result of. */
+  readonly tool_call_id?: string;
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    /** A JSON value, not its text. */
+    readonly arguments: unknown;
+  };
 }
 
 export interface RenderOptions {
@@ -12,6 +26,8 @@ export interface RenderOptions {
   /** The template's `bos_token` and `eos_token`. */
   readonly bosText: string;
   readonly eosText: string;
+  /** Descriptions in OpenAI's form, for a template that `knowsTools`. */
+  readonly tools?: readonly unknown[] | undefined;
 }
 
 /** A conversation that the template cannot render, or a template that cannot be used at all. */
@@ -41,11 +57,17 @@ export class ChatTemplate {
     }
   }
 
+  /** Whether it tells of tools, and has calls in the form of Hermes and Qwen models. */
+  get knowsTools(): boolean {
+    return /\btools\b/.test(this.#source) && this.#source.includes("<tool_call>");
+  }
+
   /** @throws {ChatTemplateError} when the template refuses the conversation. */
   render(messages: readonly ChatMessage[], options: RenderOptions): string {
     try {
       return this.#template.render({
         messages,
+        ...(options.tools && { tools: options.tools }),
         add_generation_prompt: options.addGenerationPrompt,
         bos_token: options.bosText,
         eos_token: options.eosText,
@@ -65,26 +87,36 @@ export class ChatTemplate {
    * character is put inside it before rendering and taken out after the rendered text is cut at its tokens.
    */
   encode(tokenizer: Tokenizer, messages: readonly ChatMessage[], options: RenderOptions): Uint32Array {
-    const mark = this.#unusedBreak(messages);
+    const mark = this.#unusedBreak([messages, options.tools ?? []]);
     const names = [...tokenizer.specialTokens.keys()];
-    const harmless = messages.map(({ role, content }) => ({
-      role: breakTokens(role, names, mark),
-      content: breakTokens(content, names, mark),
-    }));
+    const safe = (text: string) => breakTokens(text, names, mark);
+    const harmless = eachText(messages, safe);
+    const tools = eachText(options.tools, safe);
     const tokens: number[] = [];
-    for (const part of tokenizer.sections(this.render(harmless, options))) {
+    for (const part of tokenizer.sections(this.render(harmless, { ...options, tools }))) {
       if (typeof part === "number") tokens.push(part);
       else for (const id of tokenizer.encode(part.replaceAll(mark, ""), { special: false })) tokens.push(id);
     }
     return Uint32Array.from(tokens);
   }
 
-  #unusedBreak(messages: readonly ChatMessage[]): string {
-    const texts = [this.#source, ...messages.flatMap(({ role, content }) => [role, content])];
+  #unusedBreak(said: unknown): string {
+    const texts = [this.#source, JSON.stringify(said)];
     const unused = BREAKS.find((mark) => !texts.some((text) => text.includes(mark)));
     if (unused) return unused;
     throw new ChatTemplateError("The messages hold every one of Unicode's noncharacters U+FDD0 to U+FDEF.");
   }
+}
+
+/** The same with each text in it, names of fields included, put through `change`. */
+function eachText<T>(value: T, change: (text: string) => string): T {
+  const within = (one: unknown): unknown => {
+    if (typeof one === "string") return change(one);
+    if (Array.isArray(one)) return one.map(within);
+    if (typeof one !== "object" || one === null) return one;
+    return Object.fromEntries(Object.entries(one).map(([name, part]) => [change(name), within(part)]));
+  };
+  return within(value) as T;
 }
 
 /**

@@ -4,6 +4,7 @@ import type { PathCounts } from "../decoding/path-tokens.ts";
 import { Sampler } from "../decoding/sampling.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { EMPTY_NODES, type SegmentNodes } from "../decoding/segment.ts";
+import { maskLogits } from "../decoding/token-mask.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import type { DrawnToken, DrawWishes, StageEngine, StageResult, StageRun, TapRows } from "./stage-engine.ts";
@@ -45,11 +46,12 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     sampling: SamplingParams,
     position: number,
     counts: PathCounts,
-    { topLogprobs }: DrawWishes = {},
+    { topLogprobs, mask }: DrawWishes = {},
   ): Promise<DrawnToken> {
     return this.#queue.run(async () => {
       const logits = await this.#math.logits(hiddenRow);
-      const token = this.#sampler.sample(logits, sampling, position, counts);
+      const allowed = mask === undefined ? logits : maskLogits(logits, mask);
+      const token = this.#sampler.sample(allowed, sampling, position, counts);
       return topLogprobs === undefined
         ? { token }
         : { token, logprobs: positionLogprobs(logits, token, topLogprobs) };

@@ -3,16 +3,18 @@ import { openGguf } from "./gguf/gguf-file.ts";
 import { MetadataReader } from "./gguf/metadata-reader.ts";
 import { TokenTextDecoder } from "./text-decoder.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { withToolsAsText } from "./tool-prompt.ts";
 import type { ModelFile } from "./vocabulary.ts";
 
 /** Between text and a model's tokens, both ways. */
 export interface ModelText {
   readonly tokenizer: Tokenizer;
   /**
-   * Prompt of a conversation, ending where the assistant's answer begins.
+   * Prompt of a conversation, ending where the assistant's answer begins. `tools`: descriptions in OpenAI's
+   * form; a template that does not know tools is given them as text.
    * @throws {ChatTemplateError} when the model's template cannot render it.
    */
-  encodeChat(messages: readonly ChatMessage[]): Uint32Array;
+  encodeChat(messages: readonly ChatMessage[], tools?: readonly unknown[]): Uint32Array;
   /**
    * The text's tokens, with a beginning-of-text token where the model wants one. The whole prompt is the
    * caller's own, so control tokens may be spelled in it.
@@ -43,9 +45,12 @@ export function createModelText(file: ModelFile): ModelText {
   };
   return {
     tokenizer,
-    encodeChat(messages) {
-      if (template) return template.encode(tokenizer, messages, options);
-      throw new ChatTemplateError("This model has no chat template: it only completes plain text.");
+    encodeChat(messages, tools) {
+      if (!template) {
+        throw new ChatTemplateError("This model has no chat template: it only completes plain text.");
+      }
+      if (template.knowsTools) return template.encode(tokenizer, messages, { ...options, tools });
+      return template.encode(tokenizer, withToolsAsText(messages, tools), options);
     },
     encodeText(text) {
       const tokens = tokenizer.encode(text, { special: true });

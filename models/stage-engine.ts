@@ -3,6 +3,7 @@ import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { SegmentNodes } from "../decoding/segment.ts";
+import type { TokenMask } from "../decoding/token-mask.ts";
 
 /** Milliseconds that a stage takes for a segment of n nodes, by measurement. Sorted by `nodes`. */
 export type CostTable = readonly { readonly nodes: number; readonly ms: number }[];
@@ -30,10 +31,12 @@ export interface StageResult {
   readonly computeMs: number;
 }
 
-/** What some requests want of a draw, beside the token. */
+/** What some requests want of a draw, beside the sampling. */
 export interface DrawWishes {
   /** Alternatives to tell with the token's own log-probability; absent: neither is told. */
   readonly topLogprobs?: number;
+  /** Tokens that may be drawn; absent: all. Log-probabilities are the model's own all the same. */
+  readonly mask?: TokenMask;
 }
 
 export interface DrawnToken {

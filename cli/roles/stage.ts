@@ -5,7 +5,9 @@ import { spawn } from "../../actors/runtime/spawn.ts";
 import { stageActor } from "../../actors/stage.ts";
 import { StageReports } from "../../actors/stage-reports.ts";
 import { epoch, type TokenId } from "../../decoding/ids.ts";
+import type { TokenMasks } from "../../decoding/token-mask.ts";
 import { formatCosts, measureCosts } from "../../models/cost-table.ts";
+import { GrammarMasks } from "../../models/grammar/grammar-masks.ts";
 import { LiveCosts } from "../../models/live-costs.ts";
 import { loadModelText } from "../../models/model-text.ts";
 import { Pace, type PaceFit } from "../../models/pace.ts";
@@ -34,11 +36,12 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
   const measured = role.costs ?? (await measureCosts(engine, measure));
   const transport = await joinMesh(role, `layers-${layers.firstLayer}-${layers.endLayer}`, context.log);
   const textOf = isLast ? { textOf: await loadTextOf(role.modelPath) } : {};
+  const masks = isLast ? new GrammarMasks({ modelPath: role.modelPath }) : undefined;
   const pace = role.pace === undefined ? undefined : new Pace(role.pace, clock);
   const costs = pace?.costs ?? new LiveCosts(measured);
   const loaded = { role, engine, hidden, measured, transport, costs, log: context.log };
   const placed = new PlacedActor(context, (place) =>
-    startActor({ ...loaded, ...textOf, ...(pace && { pace }) }, place),
+    startActor({ ...loaded, ...textOf, ...(masks && { masks }), ...(pace && { pace }) }, place),
   );
   if (role.place !== undefined) await placed.enter(role.place);
   return {
@@ -46,6 +49,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
     tell: (place) => void placed.enter(place as RolePlace),
     async stop() {
       await placed.stop();
+      await masks?.close();
       await transport.close();
       await engine.close();
     },
@@ -61,12 +65,13 @@ interface LoadedStage {
   readonly transport: Transport;
   readonly costs: CostTable | LiveCosts;
   readonly pace?: Pace;
+  readonly masks?: TokenMasks;
   readonly textOf?: (tokens: readonly TokenId[]) => string;
   readonly log: Log;
 }
 
 function startActor(loaded: LoadedStage, place: RolePlace): Promise<ActorRef> {
-  const { role, engine, hidden, measured, transport: unshaped, costs, pace, textOf, log } = loaded;
+  const { role, engine, hidden, measured, transport: unshaped, costs, pace, textOf, masks, log } = loaded;
   const { mesh } = role;
   const { index, stageCount } = place;
   const clock = systemClock;
@@ -99,6 +104,7 @@ function startActor(loaded: LoadedStage, place: RolePlace): Promise<ActorRef> {
     onWork: (work, watched) => reports.worked(work, watched),
     ...(pace && { pace }),
     ...(textOf && { textOf }),
+    ...(masks && { masks }),
   });
   return spawn(actor, { transport, clock, log, metadata });
 }

@@ -6,8 +6,9 @@ import type { Gateway, GatewayEnv } from "../gateway.ts";
 import { chatLogprobs } from "../logprobs.ts";
 import type { ReplyShape } from "../reply.ts";
 import { readJson } from "../request-body.ts";
-import { parseChat } from "../schemas.ts";
-import type { ChatMessage, TextPort } from "../text-port.ts";
+import { type ChatParams, parseChat } from "../schemas.ts";
+import { toolWriter } from "../structured/tool-writer.ts";
+import type { TextPort } from "../text-port.ts";
 import { textWriter } from "../text-writer.ts";
 
 const shape: ReplyShape = {
@@ -24,25 +25,28 @@ const shape: ReplyShape = {
     ),
 };
 
+/** The answer may hold calls. */
+const shapeWithTools: ReplyShape = { ...shape, writer: toolWriter };
+
 /** POST /v1/chat/completions */
 export const chatCompletions =
   (gateway: Gateway) =>
   async (c: Context<GatewayEnv>): Promise<Response> => {
     const params = parseChat(await readJson(c.req.raw));
     return await answer(c, gateway, {
-      shape,
+      shape: params.tools === undefined ? shape : shapeWithTools,
       params,
       encode: () => ({
-        tokens: encode(gateway.text, params.messages),
+        tokens: encode(gateway.text, params),
         param: "messages",
         defaultMaxTokens: DEFAULT_MAX_TOKENS,
       }),
     });
   };
 
-function encode(text: TextPort, messages: readonly ChatMessage[]): Uint32Array {
+function encode(text: TextPort, { messages, tools }: ChatParams): Uint32Array {
   try {
-    return text.encodeChat(messages);
+    return text.encodeChat(messages, tools);
   } catch (error) {
     throw invalidRequest(error instanceof Error ? error.message : String(error), "messages");
   }

@@ -15,6 +15,7 @@ export interface Ask {
   readonly sampling: SamplingParams;
   readonly policy: string;
   readonly maxTokens: number;
+  readonly grammar?: string;
 }
 
 export interface Answer {

@@ -3,6 +3,7 @@ import type { Session, SessionEnd, SessionRequest } from "../../actors/session-p
 import type { PositionLogprobs } from "../../decoding/log-probs.ts";
 import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
 import { roundedLogprobs } from "../decoding/naive-logprobs.ts";
+import { toyAllowed } from "./toy-masks.ts";
 import { TOY_POLICIES, ToyMesh } from "./toy-mesh.ts";
 import { plainDecoding, plainLogprobs } from "./toy-model.ts";
 import { type Faults, seededRandom, World } from "./world.ts";
@@ -72,6 +73,7 @@ async function play(
   const mesh = await ToyMesh.start(world, { stageCount, draftSkill: skill });
   let session: Session | undefined;
   const topLogprobs = seed % 3 === 0 ? undefined : seed % 4;
+  const grammar = seed % 4 === 0 ? String(seed) : undefined;
   const request = {
     prompt: Uint32Array.from(prompt),
     sampling,
@@ -79,6 +81,7 @@ async function play(
     stopTokens,
     policy,
     ...(topLogprobs !== undefined && { topLogprobs }),
+    ...(grammar !== undefined && { grammar }),
     ...wishes,
   };
   const opening = mesh.client.open(request).then((opened) => {
@@ -101,7 +104,12 @@ async function play(
   });
   const finished = await world.play(() => end !== undefined && !undisturbed);
   await disturbance;
-  const expected = plainDecoding(prompt, sampling, { count, stopTokens });
+  const expected = plainDecoding(
+    prompt,
+    sampling,
+    { count, stopTokens },
+    grammar === undefined ? undefined : (answer) => toyAllowed(grammar, answer, stopTokens),
+  );
   // The seed is part of the comparison, so that a failure says what to replay.
   expect({ seed, finished, tokens: heard.tokens }).toEqual({ seed, finished: true, tokens: expected });
   const logprobs = topLogprobs === undefined ? [] : plainLogprobs(prompt, expected, topLogprobs);
@@ -139,6 +147,7 @@ describe("a session through the whole mesh, in simulation", () => {
       const { world, mesh } = await play(seed, { delayMs: 5 });
       await world.play(() => false, world.now + 20_000);
       expect(mesh.drafter.sessions).toBe(0);
+      expect(mesh.masks.sessions).toEqual(new Set());
       for (const engine of mesh.engines) expect((await engine.usage()).sessions).toBe(0);
       await world.stop();
     }

@@ -18,6 +18,7 @@ import { ANY, stageSubject } from "../../transport/subjects.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { everyPolicy } from "../decoding/policies/every-policy.ts";
 import { ToyDraftEngine, ToyMath } from "./toy-engines.ts";
+import { ToyMasks } from "./toy-masks.ts";
 import { TOY } from "./toy-model.ts";
 import type { World } from "./world.ts";
 
@@ -49,6 +50,7 @@ export class ToyMesh {
   readonly client: SessionClient;
   readonly live: LiveFeed;
   readonly drafter: ToyDraftEngine;
+  readonly masks = new ToyMasks();
   readonly engines: LocalStageEngine<never>[] = [];
   readonly #world: World;
   readonly #options: ToyMeshOptions;
@@ -115,6 +117,7 @@ export class ToyMesh {
     const onWork = this.#reportsOf(index, transport);
     const actor = stageActor({
       ...stage,
+      ...(index === stageCount - 1 && { masks: this.masks }),
       ...(pace && { pace: new Pace(pace, clock) }),
       ...(onWork && { onWork }),
     });

@@ -47,10 +47,14 @@ export function toyNextToken(
   tokens: readonly number[],
   promptTokens: number,
   sampling: SamplingParams,
+  allowed?: readonly number[],
 ): number {
   const last = toyStates(tokens)[TOY.layers]!.at(-1)!;
   const path = { prompt: tokens.slice(0, promptTokens), answer: tokens.slice(promptTokens) };
-  return naiveSample(toyLogits(last), sampling, tokens.length, path);
+  const logits = toyLogits(last).map((logit, token) =>
+    (allowed?.includes(token) ?? true) ? logit : Number.NEGATIVE_INFINITY,
+  );
+  return naiveSample(logits, sampling, tokens.length, path);
 }
 
 /** What plain decoding gives after the prompt: at most `count` tokens, ending with a stop token. */
@@ -58,10 +62,12 @@ export function plainDecoding(
   prompt: readonly number[],
   sampling: SamplingParams,
   end: { count: number; stopTokens: readonly number[] },
+  allowedAfter?: (answer: readonly number[]) => readonly number[],
 ): number[] {
   const path = [...prompt];
   while (path.length < prompt.length + end.count) {
-    const token = toyNextToken(path, prompt.length, sampling);
+    const allowed = allowedAfter?.(path.slice(prompt.length));
+    const token = toyNextToken(path, prompt.length, sampling, allowed);
     path.push(token);
     if (end.stopTokens.includes(token)) break;
   }
