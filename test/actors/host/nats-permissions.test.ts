@@ -110,7 +110,7 @@ for (const [column, role] of ROLES.entries()) {
 }
 
 test(
-  "members write records and weights; a stage hears no records; an observer only reads them",
+  "members write records and weights; an observer reads records",
   async () => {
     const member = await joinAs("member", server.url, TOKEN);
     const store = await openNatsKeyValue(member, "flow_real");
