@@ -43,6 +43,8 @@ function authorization(token: string | undefined): string {
 
 function userOf(role: Role, token: string | undefined): string {
   const { user, pass } = roleUser(role, token);
+  // The least cost: passwords are 256 bits of a hash, which nobody guesses; the server warns of plain ones.
+  const hash = Bun.password.hashSync(pass, { algorithm: "bcrypt", cost: 4 });
   const { publish, publishNever = [], subscribe } = PERMISSIONS[role];
   const answers = role === "observer" ? {} : { allow_responses: "ANSWERS" };
   const permissions = {
@@ -51,5 +53,5 @@ function userOf(role: Role, token: string | undefined): string {
     ...answers,
   };
   const text = JSON.stringify(permissions).replace('"ANSWERS"', ANSWERS);
-  return `    { user: ${JSON.stringify(user)}, password: ${JSON.stringify(pass)}, permissions: ${text} }`;
+  return `    { user: ${JSON.stringify(user)}, password: ${JSON.stringify(hash)}, permissions: ${text} }`;
 }
