@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { roleUser } from "../transport/permissions.ts";
 import type { NatsAccess } from "./role.ts";
 import type { UpOptions } from "./up-options.ts";
 
@@ -35,10 +36,17 @@ ${state}
              -d '${body}'
   Metrics  ${url}/metrics
   NATS     ${nats.url}
-  Watch    nats sub -s ${nats.url} 'flow.${options.mesh}.session.*.commit'
+  Watch    nats sub -s ${watchUrl(nats)} 'flow.${options.mesh}.session.*.commit'
   Join     flowmesh node --nats ${joining}${token}${mesh}
 ${open}
 Press Ctrl-C to stop.`;
+}
+
+/** For who only looks; without a token, who names no user may look too. */
+function watchUrl({ url, token }: NatsAccess): string {
+  if (token === undefined) return url;
+  const { user, pass } = roleUser("observer", token);
+  return url.replace("://", `://${user}:${pass}@`);
 }
 
 /** As other machines reach it, when it listens for them. */

@@ -142,7 +142,9 @@ export class NatsServerProcess implements SupervisedProcess {
     const output = Promise.all([
       readLines(this.#guard.stdout, (line) => log.write("info", line, { actor: this.name })),
       readLines(this.#guard.stderr, (line) => {
-        const { level, message } = parseNatsLogLine(line);
+        const { level: told, message } = parseNatsLogLine(line);
+        // Only without a token are they plain, and then they are no secret.
+        const level = message.startsWith("Plaintext passwords detected") ? "debug" : told;
         if (level !== "debug") this.#tail.push(message);
         log.write(level, message, { actor: this.name });
       }),

@@ -2,9 +2,10 @@ import { hostname } from "node:os";
 import type { Log } from "../../actors/runtime/log.ts";
 import type { NatsTransport } from "../../transport/nats.ts";
 import { connectMesh } from "../connect-mesh.ts";
-import type { NatsAccess, RolePlace } from "../role.ts";
+import type { NatsAccess, RoleName, RolePlace } from "../role.ts";
 
 interface Member {
+  readonly role: RoleName;
   readonly nats: NatsAccess;
   readonly mesh: string;
   readonly host: string;
@@ -23,5 +24,9 @@ export const memberMetadata =
 
 /** A child's own connection to the mesh. */
 export function joinMesh(member: Member, name: string, log: Log): Promise<NatsTransport> {
-  return connectMesh(member.nats, { name: `${member.mesh}-${member.host}-${name}`, log });
+  return connectMesh(member.nats, {
+    name: `${member.mesh}-${member.host}-${name}`,
+    role: member.role,
+    log,
+  });
 }

@@ -6,8 +6,8 @@
  */
 import { parseJson, stageWorkSchema } from "../../actors/messages.ts";
 import { formatSpread, spreadOf } from "../../bench/statistics.ts";
+import { connectMesh } from "../../cli/connect-mesh.ts";
 import { drain } from "../../cli/top.ts";
-import { connectNats } from "../../transport/nats.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import { HostMesh } from "./host-mesh.ts";
 import { accessTo, stream } from "./mesh-nodes.ts";
@@ -21,7 +21,7 @@ const times = Number(process.argv[2] ?? 5);
 const hosts = await HostMesh.open(LINK);
 const { mesh } = hosts;
 const token = mesh.natsToken === undefined ? {} : { token: mesh.natsToken };
-const listener = await connectNats({ url: mesh.natsUrl, ...token, name: "listener" });
+const listener = await connectMesh({ url: mesh.natsUrl, ...token }, { name: "listener" });
 
 /** Only a host that joins reports its work. */
 async function firstSegment(name: string): Promise<number> {
