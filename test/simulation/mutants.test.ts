@@ -10,7 +10,7 @@ import { join } from "node:path";
 const ROOT = join(import.meta.dir, "../..");
 const FOLDERS = ["actors", "decoding", "http", "models", "test", "transport"];
 const FILES = ["package.json", "tsconfig.json", "bunfig.toml"];
-const SEEDS = process.env.FLOWMESH_MUTANT_SEEDS ?? "150";
+const SEEDS = process.env.FLOWMESH_MUTANT_SEEDS ?? "400";
 const MINUTES = 60_000;
 
 /** [file, what is there, what is put in its place] */
