@@ -1,7 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ActorRecord, KEYS, leaderSchema } from "../../actors/mesh/records.ts";
+import {
+  type ActorRecord,
+  KEYS,
+  leaderSchema,
+  type Plan,
+  placementSchema,
+} from "../../actors/mesh/records.ts";
 import { parseJson } from "../../actors/messages.ts";
 import { descendants, type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { findMesh } from "../../cli/mesh-membership.ts";
@@ -112,12 +118,22 @@ export class HostMesh {
 
   /** The host whose coordinator leads; undefined when none does. */
   async leader(): Promise<string | undefined> {
+    const body = await this.#record(KEYS.leader);
+    return body && parseJson(leaderSchema, { subject: KEYS.leader, body }).host;
+  }
+
+  /** What is in force; undefined before the first placement. */
+  async plan(): Promise<Plan | undefined> {
+    const body = await this.#record(KEYS.placement);
+    return body && parseJson(placementSchema, { subject: KEYS.placement, body }).plan;
+  }
+
+  async #record(key: string): Promise<Uint8Array | undefined> {
     const { nats, token, mesh } = accessTo(this.mesh);
     const access = { url: nats, ...(token !== undefined && { token }) };
     const { transport, store } = await findMesh(access, mesh, `asks-${process.pid}`);
     try {
-      const entry = await store.get(KEYS.leader);
-      return entry && parseJson(leaderSchema, { subject: KEYS.leader, body: entry.value }).host;
+      return (await store.get(key))?.value;
     } finally {
       await transport.close();
     }

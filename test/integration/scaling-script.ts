@@ -7,9 +7,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Plan } from "../../actors/mesh/records.ts";
 import { formatSpread, spreadOf } from "../../bench/statistics.ts";
 import { findMesh } from "../../cli/mesh-membership.ts";
-import type { MeshSnapshot } from "../../cli/top-snapshot.ts";
 import { partitionLayers } from "../../models/partition.ts";
 import { HostMesh } from "./host-mesh.ts";
 import { accessTo, stream } from "./mesh-nodes.ts";
@@ -82,12 +82,12 @@ async function start(speeds: readonly number[], pins?: string): Promise<HostMesh
   }
 }
 
-/** Waits until the placement has not changed for a while. */
-async function rested(hosts: HostMesh, stages?: number) {
+/** Waits until the placement has not changed for a while; gives it. */
+async function rested(hosts: HostMesh, stages?: number): Promise<Plan | undefined> {
   let epoch = -1;
   for (;;) {
     const now = await hosts.settled(stages);
-    if (now.epoch === epoch) return now;
+    if (now.epoch === epoch) return hosts.plan();
     epoch = now.epoch;
     await Bun.sleep(5000);
   }
@@ -113,11 +113,10 @@ async function compare(count: number): Promise<void> {
   }
 }
 
-function tell(what: string, { actors }: MeshSnapshot): void {
-  const stages = actors.flatMap(({ host, layers }) => (layers === undefined ? [] : [{ host, layers }]));
-  const shown = stages
-    .toSorted((a, b) => a.layers[0] - b.layers[0])
-    .map(({ host, layers: [first, end] }) => `${host}:${first}-${end - 1}`);
+function tell(what: string, plan: Plan | undefined): void {
+  const shown = (plan?.stages ?? []).map(
+    ({ host, firstLayer, endLayer }) => `${host}:${firstLayer}-${endLayer - 1}`,
+  );
   process.stderr.write(`${what}: ${shown.join(" ")}\n`);
 }
 
