@@ -46,6 +46,8 @@ test(
     expect(tried.length).toBeGreaterThan(0);
     expect(Math.min(...rates)).toBeGreaterThan(0);
     expect(tried[rates.indexOf(Math.max(...rates))]?.slice(1, 3)).toEqual([stages, threads]);
+    // It says so a moment after it serves.
+    while (!first.output().includes("Press Ctrl-C")) await Bun.sleep(20);
     expect(first.output()).toContain(` in ${stages} stage`);
     const nats = await connectNats({ url: first.natsUrl, name: "test" });
     expect(await listBuckets(nats)).toEqual([`flow_${first.mesh}`]);

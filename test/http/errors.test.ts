@@ -101,7 +101,7 @@ describe("a field at fault is named with status 400", () => {
     ["function_call", { function_call: { name: "f" } }],
     ["logprobs", { logprobs: 1 }],
     ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
-    ["flowmesh.drafter", { flowmesh: { drafter: "head" } }],
+    ["flowmesh.drafter", { flowmesh: { drafter: "No Name" } }],
     ["flowmesh.numerics", { flowmesh: { numerics: "precise" } }],
     ["flowmesh.polizy", { flowmesh: { polizy: "flowspec" } }],
     ["min_tokens", { min_tokens: 3 }],

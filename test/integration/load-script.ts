@@ -1,0 +1,75 @@
+/**
+ * Many streams at once, then many clients that leave; says what clients saw, and what memory and files the processes hold:
+ *
+ *   bun test/integration/load-script.ts [streams] [minutes] [disconnects]
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { listActors } from "../../bench/mesh-inventory.ts";
+import { startMesh } from "../../bench/running-mesh.ts";
+import { quantile } from "../../bench/statistics.ts";
+import { connectNats } from "../../transport/nats.ts";
+import { writeTinyGguf } from "../tiny-gguf.ts";
+import { disconnect, heldSessions, load, usageOf } from "./load.ts";
+
+const [streams = 64, minutes = 5, disconnects = 1000] = process.argv.slice(2).map(Number);
+const PROMPTS = ["What is a pipeline?", "Name three rivers.", "Why is the sky blue?", "Tell me about seven."];
+const TELL_EVERY_S = Math.max(1, Math.round((minutes * 60) / 10));
+
+const folder = await mkdtemp(join(tmpdir(), "flowmesh-load-"));
+const model = join(folder, "small.gguf");
+// So small that it is the gateway, the mesh and the actors that work, and not the model.
+await writeTinyGguf(model, { layers: 4, contextLength: 2048 });
+const mesh = await startMesh("--stages", "2", "--model", model, "--drafter", "ngram");
+const nats = await connectNats({ url: mesh.natsUrl, name: "load" });
+try {
+  const actors = (await listActors(nats)).map(({ name, metadata }) => [name, Number(metadata.pid)] as const);
+  const processes: (readonly [string, number])[] = [["up", mesh.pid], ...actors];
+  const rows: string[] = [];
+  const row = (label: string) => {
+    const cells = processes.map(([, pid]) => {
+      const { mib, files } = usageOf(pid);
+      return `${mib.toFixed(0)} / ${files}`;
+    });
+    rows.push(`| ${label} | ${cells.join(" | ")} |`);
+  };
+  row("at the start");
+  let seconds = 0;
+  const report = await load(mesh, {
+    ...{ streams, forMs: minutes * 60_000, maxTokens: 64, prompts: PROMPTS },
+    onTick() {
+      if (++seconds % TELL_EVERY_S === 0) row(`after ${seconds} s`);
+    },
+  });
+  const ms = (values: readonly number[], fraction: number) =>
+    quantile(
+      values.toSorted((a, b) => a - b),
+      fraction,
+    ).toFixed(1);
+  const { firstTokenMs: first, betweenMs: between } = report;
+  console.log(
+    `${streams} streams for ${minutes} min: ${report.requests} requests, ${report.tokens} tokens, ${report.failures.length} failed; ` +
+      `first token p50 ${ms(first, 0.5)} ms, p99 ${ms(first, 0.99)} ms; between tokens p50 ${ms(between, 0.5)} ms, p99 ${ms(between, 0.99)} ms`,
+  );
+  for (const failure of new Set(report.failures)) console.log(`failed: ${failure}`);
+  const left = await disconnect(mesh, {
+    ...{
+      count: disconnects,
+      lanes: streams,
+      prompts: PROMPTS,
+      maxTokens: 64,
+      withinMs: Number(ms(first, 0.5)) * 4,
+    },
+  });
+  await Bun.sleep(10_000);
+  row(`10 s after ${disconnects} more, of which ${left} left`);
+  console.log(`held 10 s after the last: ${JSON.stringify(await heldSessions(nats))}`);
+  console.log(`\n| MiB / open files | ${processes.map(([name]) => name).join(" | ")} |`);
+  console.log(`| --- |${" --- |".repeat(processes.length)}`);
+  for (const text of rows) console.log(text);
+} finally {
+  await nats.close();
+  await mesh.stop();
+  await rm(folder, { recursive: true });
+}
