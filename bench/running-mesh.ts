@@ -31,13 +31,18 @@ function freePort(): Promise<number> {
 }
 
 /** Runs `flowmesh up` in a process of its own as a user would, and waits until it would serve, or waits for hosts. */
-export async function startMesh(...args: string[]): Promise<RunningMesh> {
+export const startMesh = (...args: string[]): Promise<RunningMesh> => startMeshIn(undefined, ...args);
+
+/** The same in another environment than this process's own. */
+export async function startMeshIn(
+  env: Record<string, string | undefined> | undefined,
+  ...args: string[]
+): Promise<RunningMesh> {
   const [port, natsPort] = [await freePort(), await freePort()];
   const mesh = `test-${port}`;
   const addresses = ["--port", String(port), "--nats-port", String(natsPort), "--mesh", mesh];
   const child = Bun.spawn([process.execPath, MAIN, "up", ...addresses, ...args], {
-    // As it is now, not as it was when this process began.
-    env: { ...process.env },
+    ...(env && { env }),
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

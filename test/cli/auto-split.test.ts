@@ -2,14 +2,13 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { type RunningMesh, startMeshIn } from "../../bench/running-mesh.ts";
 import { connectNats } from "../../transport/nats.ts";
 import { listBuckets } from "../../transport/nats-key-value.ts";
 import { natsServerPath } from "../nats-server-path.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
 const TIMEOUT_MS = 120_000;
-const usual = { ...process.env };
 let folder = "";
 let mesh: RunningMesh | undefined;
 
@@ -19,19 +18,17 @@ beforeAll(async () => {
   await writeTinyGguf(join(folder, "tiny.gguf"), { layers: 4 });
   await mkdir(join(folder, "bin"));
   await symlink(await natsServerPath(), join(folder, "bin", "nats-server"));
-  process.env.FLOWMESH_HOME = join(folder, "home");
-  process.env.PATH = `${join(folder, "bin")}:${usual.PATH}`;
 });
 afterAll(async () => {
   await mesh?.stop();
-  Object.assign(process.env, { PATH: usual.PATH });
-  if (usual.FLOWMESH_HOME === undefined) delete process.env.FLOWMESH_HOME;
-  else process.env.FLOWMESH_HOME = usual.FLOWMESH_HOME;
   await rm(folder, { recursive: true });
 });
 
 async function upAuto(): Promise<RunningMesh> {
-  mesh = await startMesh("--stages", "auto", "--model", join(folder, "tiny.gguf"), "--drafter", "ngram");
+  const path = `${join(folder, "bin")}:${process.env.PATH}`;
+  const env = { ...process.env, PATH: path, FLOWMESH_HOME: join(folder, "home") };
+  const args = ["--stages", "auto", "--model", join(folder, "tiny.gguf"), "--drafter", "ngram"];
+  mesh = await startMeshIn(env, ...args);
   return mesh;
 }
 
