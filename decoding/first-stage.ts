@@ -61,8 +61,8 @@ export class FirstStage {
   }
 
   view(nowMs: number): FirstStageView {
-    const arrival = nowMs + this.#linkMs;
-    const open = this.#pending.filter(({ finishAtMs }) => finishAtMs > arrival);
+    // Compared as `dueAtMs` is computed: else rounding could make it due now, and still open, for ever.
+    const open = this.#pending.filter(({ finishAtMs }) => finishAtMs - this.#linkMs > nowMs);
     const last = open.at(-2);
     return {
       linkMs: this.#linkMs,

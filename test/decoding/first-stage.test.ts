@@ -163,3 +163,25 @@ describe("FirstStage", () => {
     expect(stage.view(5000).freeAtMs).toBe(5034);
   });
 });
+
+test("when it is due to have one segment ahead, it has, whatever the numbers round to", () => {
+  const ms = fc.double({ min: 0, max: 1000, noNaN: true });
+  fc.assert(
+    fc.property(ms, ms, fc.array(ms, { minLength: 2, maxLength: 6 }), (linkMs, beginMs, gapsMs) => {
+      const stage = new FirstStage();
+      stage.sent(0, 1, beginMs, COSTS);
+      stage.finished(0, beginMs + COSTS.stageMs(0, 1) + 2 * linkMs, true);
+      let nowMs = beginMs + COSTS.stageMs(0, 1) + 2 * linkMs;
+      for (const [i, gapMs] of gapsMs.entries()) {
+        nowMs += gapMs;
+        stage.sent(i + 1, 1, nowMs, COSTS);
+      }
+      const { dueAtMs } = stage.view(nowMs);
+      if (dueAtMs === undefined) return;
+      expect(dueAtMs).toBeGreaterThan(nowMs);
+      const then = stage.view(dueAtMs);
+      expect({ ahead: then.ahead <= 1, dueAtMs: then.dueAtMs }).toEqual({ ahead: true, dueAtMs: undefined });
+    }),
+    { numRuns: 2000 },
+  );
+});
