@@ -165,7 +165,8 @@ describe("FirstStage", () => {
 });
 
 test("when it is due to have one segment ahead, it has, whatever the numbers round to", () => {
-  const ms = fc.double({ min: 0, max: 1000, noNaN: true });
+  // Sevenths are never exact.
+  const ms = fc.integer({ min: 0, max: 3000 }).map((count) => count / 7);
   fc.assert(
     fc.property(ms, ms, fc.array(ms, { minLength: 2, maxLength: 6 }), (linkMs, beginMs, gapsMs) => {
       const stage = new FirstStage();
@@ -173,7 +174,7 @@ test("when it is due to have one segment ahead, it has, whatever the numbers rou
       stage.finished(0, beginMs + COSTS.stageMs(0, 1) + 2 * linkMs, true);
       let nowMs = beginMs + COSTS.stageMs(0, 1) + 2 * linkMs;
       for (const [i, gapMs] of gapsMs.entries()) {
-        nowMs += gapMs;
+        nowMs += gapMs / 1000;
         stage.sent(i + 1, 1, nowMs, COSTS);
       }
       const { dueAtMs } = stage.view(nowMs);
