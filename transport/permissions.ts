@@ -53,11 +53,14 @@ const session = (...verbs: SessionVerb[]) => verbs.map((verb) => sessionSubject(
 const event = (...kinds: string[]) => kinds.map((kind) => eventSubject(ANY, kind));
 const QUESTIONS = ["$SRV.PING", "$SRV.INFO", "$SRV.STATS"].flatMap((verb) => [verb, `${verb}.>`]);
 
+/** For users' own actors, about which flowmesh knows nothing. */
+const OWN = "app.>";
+
 /** For a server of the mesh's own; so meshes are not told apart, and trials of a split run beside it. */
 export const PERMISSIONS: Readonly<Record<Role, Permissions>> = {
   member: {
-    publish: ["flow.>", ...QUESTIONS, "$JS.API.>", "$JS.ACK.>", "$KV.>", "$O.>"],
-    subscribe: ["flow.>", "$SRV.>", "_INBOX.>"],
+    publish: ["flow.>", OWN, ...QUESTIONS, "$JS.API.>", "$JS.ACK.>", "$KV.>", "$O.>"],
+    subscribe: ["flow.>", OWN, "$SRV.>", "_INBOX.>"],
   },
   gateway: {
     publish: [...session("open", "cancel", "journal"), "flow.*.drafter.*", ...QUESTIONS],
@@ -83,6 +86,6 @@ export const PERMISSIONS: Readonly<Record<Role, Permissions>> = {
   },
   observer: {
     publish: [...QUESTIONS, "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*"],
-    subscribe: ["flow.>", "_INBOX.>"],
+    subscribe: ["flow.>", OWN, "_INBOX.>"],
   },
 };

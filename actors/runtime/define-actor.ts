@@ -38,7 +38,7 @@ export interface ActorOptions<Schemas extends Record<string, Schema>> {
  *   name: "greeter",
  *   description: "Says hello",
  *   on: {
- *     "greet.*": {
+ *     "app.greet.*": {
  *       schema: v.object({ name: v.string() }),
  *       handle: ({ name }) => ({ text: `Hello, ${name}!` }),
  *     },

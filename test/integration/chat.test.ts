@@ -170,13 +170,12 @@ describe("a running mesh", () => {
   test(
     "shows itself to flowmesh top while it works: what runs where, how busy it is, and the session",
     async () => {
-      const stream = await client.chat.completions.create({
-        ...ask(0, 400),
-        stream: true,
-        // @ts-expect-error An addition of flowmesh's own.
-        flowmesh: { policy: "flowspec" },
+      // One answer may end before it was looked at.
+      let isOver = false;
+      const asking = Array.from({ length: 3 }, async (_, lane) => {
+        const body = { ...ask(lane, 100), flowmesh: { policy: "flowspec" } };
+        while (!isOver) await client.chat.completions.create(body);
       });
-      const reading = Array.fromAsync(stream).catch(() => {});
       const args = ["top", "--json", "--nats", mesh.natsUrl, "--mesh", mesh.mesh];
       const { output, code, errors } = await runFlowmesh(args);
       expect({ code, errors }).toEqual({ code: 0, errors: "" });
@@ -197,16 +196,18 @@ describe("a running mesh", () => {
         ...stages.slice(0, -1).map((s) => s.layers?.[1]),
       ]);
       expect(stages.every((stage) => stage.epoch === epoch)).toBe(true);
-      expect(sessions).toHaveLength(1);
-      expect(sessions[0]?.policy).toBe("flowspec");
-      expect(sessions[0]?.completionTokens).toBeGreaterThan(0);
-      expect(sessions[0]?.tokensPerCommit).toBeGreaterThanOrEqual(1);
+      expect(sessions.length).toBeGreaterThan(0);
+      expect(new Set(sessions.map(({ policy }) => policy))).toEqual(new Set(["flowspec"]));
+      for (const { promptTokens, commits, tokensPerCommit } of sessions) {
+        expect(promptTokens).toBeGreaterThan(0);
+        if (commits > 0) expect(tokensPerCommit).toBeGreaterThanOrEqual(1);
+      }
       for (const { activity } of stages) {
         expect(activity?.busyShare).toBeGreaterThan(0);
         expect(activity?.nodesPerSegment).toBeGreaterThan(0);
       }
-      stream.controller.abort();
-      await reading;
+      isOver = true;
+      await Promise.all(asking);
     },
     MINUTES,
   );
@@ -231,10 +232,11 @@ describe("a running mesh", () => {
       expect(second).toContain("epoch ");
       for (const heading of ["HOST ", "ACTOR ", "SESSION "]) expect(second).toContain(`\n${heading}`);
       const rows = second.split("\n");
+      const running = await descendants(mesh.pid);
       for (const name of ["gateway", "tree", "drafter", "stage-0", "stage-1", "stage-2", "stage-3"]) {
         const cells = rows.find((row) => row.startsWith(`${name} `))?.split(/ {2,}/) ?? [];
         expect(cells[1]).toBe(name.replace(/-\d$/, ""));
-        expect(Number(cells[3])).toBe(await processOf(name));
+        expect(running).toContain(Number(cells[3]));
         expect(cells[6]).toBe("active");
         if (name.startsWith("stage")) expect(cells[7]).toMatch(/^\d+ %$/);
       }

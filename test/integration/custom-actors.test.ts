@@ -58,7 +58,7 @@ async function runFile(file: string, env: Record<string, string> = {}) {
 }
 
 const asked = (flowmesh: Record<string, unknown>) => ({
-  model: "",
+  model: "default",
   messages: [{ role: "user" as const, content: PROMPT }],
   temperature: 0,
   max_tokens: TOKENS,
@@ -204,13 +204,13 @@ test(
        export default defineActor({
          name: "greeter",
          description: "says hello",
-         on: { "greet.*": { schema: v.object({ name: v.string() }), handle: ({ name }) => ({ text: "Hello, " + name }) } },
+         on: { "app.greet.*": { schema: v.object({ name: v.string() }), handle: ({ name }) => ({ text: "Hello, " + name }) } },
        });`,
     );
     const { child } = await runFile(file);
     const nats = await connectNats({ url: mesh.natsUrl, name: "test-custom" });
     const body = new TextEncoder().encode(JSON.stringify({ name: "Ada" }));
-    const reply = await nats.request("greet.now", body, { timeoutMs: 5000 });
+    const reply = await nats.request("app.greet.now", body, { timeoutMs: 5000 });
     expect(JSON.parse(new TextDecoder().decode(reply.body))).toEqual({ text: "Hello, Ada" });
     await nats.close();
     child.kill("SIGINT");

@@ -44,6 +44,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   "_INBOX.gateway.other": "s s - - - s",
   "_INBOX.stage.other": "s - - s - s",
   "$SYS.REQ.SERVER.PING": "- - - - - -",
+  "app.greet.now": "ps - - - - s",
   elsewhere: "- - - - - -",
 };
 
