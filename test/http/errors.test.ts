@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import OpenAI from "openai";
 import { SessionError } from "../../actors/session-port.ts";
-import { MAX_BODY_BYTES } from "../../http/request-body.ts";
+import { MAX_BODY_BYTES, MAX_NESTING } from "../../http/request-body.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
 import { eventData, ServedGateway } from "./served-gateway.ts";
@@ -211,6 +211,21 @@ describe("requests that are no questions", () => {
     const room = MAX_BODY_BYTES - JSON.stringify({ ...question, user: "" }).length;
     const response = await gateway.post("/v1/chat/completions", { ...question, user: "x".repeat(room) });
     expect(response.status).toBe(200);
+  });
+
+  test("nesting is bounded, and brackets within strings are text", async () => {
+    await using gateway = new ServedGateway({ commits: [[END_TOKEN]] });
+    const post = (metadata: string) =>
+      gateway.post(
+        "/v1/chat/completions",
+        `${JSON.stringify(question).slice(0, -1)},"metadata":{"a":${metadata}}}`,
+      );
+    const lists = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+    expect((await post(lists(MAX_NESTING - 2))).status).toBe(200);
+    const tooDeep = await post(lists(MAX_NESTING - 1));
+    expect(tooDeep.status).toBe(400);
+    expect((await errorOf(tooDeep)).message).toContain(`deeper than ${MAX_NESTING}`);
+    expect((await post(JSON.stringify(`"\\"${"[{".repeat(MAX_NESTING)}`))).status).toBe(200);
   });
 
   test("an unknown path, and a known one with the wrong method", async () => {
