@@ -12,9 +12,12 @@ import {
   type CommitMessage,
   commitSchema,
   dropMalformed,
+  type EndMessage,
   type ExpandMessage,
   encodeJson,
+  endSchema,
   expandSchema,
+  firstGeneration,
   journalSchema,
   type MessageKind,
   type ProgressMessage,
@@ -73,6 +76,8 @@ class Drafter implements Actor {
   readonly #options: DrafterOptions;
   readonly #context: ActorContext;
   readonly #sessions = new Map<string, Entry>();
+  /** Of sessions that ended lately: the last generation that is not begun again, and since when. */
+  readonly #ended = new Map<string, { readonly generation: number; readonly sinceMs: number }>();
 
   constructor(options: DrafterOptions, context: ActorContext) {
     this.#options = options;
@@ -95,7 +100,7 @@ class Drafter implements Actor {
     try {
       if (address?.to === "draft") await this.#addressed(address.sid, message);
       else if (address?.to !== "session") return;
-      else if (address.verb === "end") await this.#forget(address.sid);
+      else if (address.verb === "end") await this.#end(address.sid, parseJson(endSchema, message));
       else await this.#committed(address.sid, parseJson(commitSchema, message));
     } catch (error) {
       dropMalformed(this.#context.log, error);
@@ -159,6 +164,7 @@ class Drafter implements Actor {
     if (known !== undefined && known.rows.generation >= generation) {
       return known.rows.generation === generation ? known : undefined;
     }
+    if ((this.#ended.get(sid)?.generation ?? -1) >= generation) return undefined;
     if (known !== undefined) await this.#options.engine.release(sid);
     const rows = new DraftSession(generation, this.#options.engine.taps);
     const entry: Entry = {
@@ -219,8 +225,16 @@ class Drafter implements Actor {
     this.#context.after(REAP_EVERY_MS, async () => {
       const before = this.#context.clock.now() - IDLE_MS_MAX;
       for (const [sid, { lastUsedMs }] of this.#sessions) if (lastUsedMs < before) await this.#forget(sid);
+      for (const [sid, { sinceMs }] of this.#ended) if (sinceMs < before) this.#ended.delete(sid);
       this.#reapLater();
     });
+  }
+
+  /** What is still on its way must not begin the session again; a later attempt of it may. */
+  async #end(sid: string, { attempt }: EndMessage): Promise<void> {
+    const sinceMs = this.#context.clock.now();
+    this.#ended.set(sid, { generation: firstGeneration(attempt + 1) - 1, sinceMs });
+    await this.#forget(sid);
   }
 
   async #forget(sid: string): Promise<void> {

@@ -71,6 +71,10 @@ export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 /** A session that had to be opened again more often than this has failed. */
 export const ATTEMPTS_MAX = 1000;
 
+/** Generations that an attempt may use up before they would meet those of the next one. */
+const GENERATIONS_PER_ATTEMPT = 2 ** 20;
+export const firstGeneration = (attempt: number): number => attempt * GENERATIONS_PER_ATTEMPT;
+
 /** `session.<sid>.open`, a request: the gateway asks for a tree manager. */
 export const openSchema = v.object({
   prompt: ids,

@@ -2,7 +2,7 @@ import { PathTokens } from "../decoding/path-tokens.ts";
 import { Verification } from "../decoding/walk.ts";
 import type { SegmentFrame } from "../transport/frame.ts";
 import { DeferredCommits } from "./deferred-commits.ts";
-import { parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
+import { firstGeneration, parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
 import { TapStore } from "./tap-store.ts";
 
 /** What a stage knows of one session beside its KV rows. */
@@ -36,7 +36,7 @@ const IDLE_MS_MAX = 15 * 60_000;
  */
 export class StageSessions {
   readonly #sessions = new Map<string, StageSession>();
-  /** Generation for which a gap was reported, by session: all of it is dropped from then on. */
+  /** Generation for which a gap was reported, or the last one of a session that ended: dropped from then on. */
   readonly #broken = new Map<string, { readonly generation: number; readonly sinceMs: number }>();
 
   get size(): number {
@@ -69,6 +69,12 @@ export class StageSessions {
     known.nextSequence++;
     known.lastUsedMs = nowMs;
     return { kind: "next", session: known };
+  }
+
+  /** What is still on its way of a session that has ended is stale; a later attempt of it is not. */
+  end(sid: string, attempt: number, nowMs: number): void {
+    this.#sessions.delete(sid);
+    this.#broken.set(sid, { generation: firstGeneration(attempt + 1) - 1, sinceMs: nowMs });
   }
 
   forget(sid: string): void {

@@ -23,7 +23,9 @@ import {
   type CommitMessage,
   commitSchema,
   dropMalformed,
+  type EndMessage,
   encodeJson,
+  endSchema,
   type MessageKind,
   parseFrame,
   parseJson,
@@ -103,14 +105,20 @@ class Stage implements Actor {
 
   async receive(message: Message): Promise<void> {
     const address = addressOf(message.subject);
-    if (address?.to === "session") await this.#forget(address.sid);
-    else if (address?.to === "stage") {
-      try {
+    try {
+      if (address?.to === "session") await this.#ended(address.sid, parseJson(endSchema, message));
+      else if (address?.to === "stage") {
         await this.#segment(address.sid, parseFrame(decodeSegment, message));
-      } catch (error) {
-        dropMalformed(this.#context.log, error);
       }
+    } catch (error) {
+      dropMalformed(this.#context.log, error);
     }
+  }
+
+  /** It overtakes segments that wait here, which must not begin the session again. */
+  async #ended(sid: string, { attempt }: EndMessage): Promise<void> {
+    this.#sessions.end(sid, attempt, this.#context.clock.now());
+    await this.#release(sid);
   }
 
   account(): StageAccount {
@@ -349,6 +357,10 @@ class Stage implements Actor {
 
   async #forget(sid: string): Promise<void> {
     this.#sessions.forget(sid);
+    await this.#release(sid);
+  }
+
+  async #release(sid: string): Promise<void> {
     this.#options.masks?.release(sid);
     await this.#options.engine.release(sid);
   }

@@ -26,6 +26,7 @@ import {
   type EndMessage,
   type ExpandMessage,
   encodeJson,
+  firstGeneration,
   type JournalMessage,
   type MessageKind,
   type OpenMessage,
@@ -76,8 +77,6 @@ const SHORT_MS = 10_000;
 const STARTED_MS = 20;
 /** After the server was away, others may need a moment longer to come back to it. */
 const RECONNECTED_MS = 500;
-/** Generations that an attempt may use up before they would meet those of the next one. */
-const GENERATIONS_PER_ATTEMPT = 2 ** 20;
 
 /** Owns one session: the draft tree, the policy that cuts segments from it, and the accepted tokens. */
 export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
@@ -125,7 +124,7 @@ class TreeManager implements Actor {
       prompt: toTokens(request.prompt),
       rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
       accepted: toTokens(request.accepted),
-      generation: request.attempt * GENERATIONS_PER_ATTEMPT,
+      generation: firstGeneration(request.attempt),
       policy: this.#policy,
       stageCount: pipeline.stageCount,
       chunkNodes: options.chunkNodes,

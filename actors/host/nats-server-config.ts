@@ -32,8 +32,11 @@ jetstream {
 `;
 }
 
-/** A question may be answered once, by whoever may hear it, for as long as draining a host may take. */
-const ANSWERS = `{ max: 1, expires: "10m" }`;
+/**
+ * A question may be answered by whoever may hear it, for as long as draining a host may take: once by each of a
+ * process's actors, of which a tree host has one a session.
+ */
+const ANSWERS = `{ max: 512, expires: "10m" }`;
 
 function authorization(token: string | undefined): string {
   const users = ROLES.map((role) => userOf(role, token)).join("\n");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type CommitMessage, encodeJson, type SessionSpec } from "../../actors/messages.ts";
+import { type CommitMessage, type EndMessage, encodeJson, type SessionSpec } from "../../actors/messages.ts";
 import { spawn } from "../../actors/runtime/spawn.ts";
 import { stageActor } from "../../actors/stage.ts";
 import { epoch, NO_NODE } from "../../decoding/ids.ts";
@@ -114,7 +114,9 @@ class LoneStage {
   }
 
   async end(): Promise<void> {
-    this.#transport.publish(sessionSubject("toy", SID, "end"), new Uint8Array(0));
+    const stats = { promptTokens: 1, completionTokens: 1, commits: 1, draftTokens: 0, acceptedTokens: 0 };
+    const end: EndMessage = { reason: "stop", attempt: 0, stats: { ...stats, segments: 1, misses: 0 } };
+    this.#transport.publish(sessionSubject("toy", SID, "end"), encodeJson(end));
     await this.#settle();
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { firstGeneration } from "../../actors/messages.ts";
 import { StageSessions } from "../../actors/stage-sessions.ts";
 import { GREEDY } from "../../decoding/sampling-params.ts";
 import type { SegmentFrame } from "../../transport/frame.ts";
@@ -61,6 +62,22 @@ describe("StageSessions", () => {
       "stale",
       "fresh",
     ]);
+  });
+
+  test("takes nothing more of a session that has ended, and all of a later attempt of it", () => {
+    const sessions = new StageSessions();
+    const kind = (generation: number, sequence: number) =>
+      sessions.arrive("s", segment(generation, sequence), 0).kind;
+    sessions.end("s", 0, 0);
+    expect([kind(0, 0), kind(1, 0), kind(0, 1)]).toEqual(["stale", "stale", "stale"]);
+    expect(sessions.size).toBe(0);
+    const again = firstGeneration(1);
+    expect([kind(again, 0), kind(again, 1)]).toEqual(["fresh", "next"]);
+    sessions.end("s", 1, 0);
+    expect([kind(again, 2), kind(again + 1, 0)]).toEqual(["stale", "stale"]);
+    expect(sessions.size).toBe(0);
+    sessions.idle(16 * 60_000);
+    expect(kind(again + 2, 0)).toBe("fresh");
   });
 
   test("reports a session that it does not know, as after a restart", () => {

@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
+import * as v from "valibot";
+import { sessionAccountSchema } from "../../actors/messages.ts";
 import { listServiceStats } from "../../actors/runtime/service-list.ts";
 import type { RunningMesh } from "../../bench/running-mesh.ts";
 import { eventData } from "../../http/event-data.ts";
@@ -124,7 +126,7 @@ export async function heldSessions(transport: Transport): Promise<Record<string,
   const services = await listServiceStats(transport);
   const stages = services.filter(({ name }) => name.startsWith("stage-"));
   const held = stages.map(({ name, account }) => [name, (account as { sessions: number }).sessions]);
-  const trees = services.filter(({ name }) => name.startsWith("tree-")).length;
+  const trees = services.filter(({ account }) => v.is(sessionAccountSchema, account)).length;
   return { ...Object.fromEntries(held), trees };
 }
 
