@@ -174,10 +174,13 @@ describe("a running mesh", () => {
       let isOver = false;
       const asking = Array.from({ length: 3 }, async (_, lane) => {
         const body = { ...ask(lane, 100), flowmesh: { policy: "flowspec" } };
-        while (!isOver) await client.chat.completions.create(body);
+        while (!isOver) await client.chat.completions.create(body).catch(() => {});
       });
       const args = ["top", "--json", "--nats", mesh.natsUrl, "--mesh", mesh.mesh];
-      const { output, code, errors } = await runFlowmesh(args);
+      const { output, code, errors } = await runFlowmesh(args).finally(() => {
+        isOver = true;
+      });
+      await Promise.all(asking);
       expect({ code, errors }).toEqual({ code: 0, errors: "" });
       const { hosts, actors, sessions, epoch, mesh: name } = v.parse(snapshotSchema, JSON.parse(output));
       expect(name).toBe(mesh.mesh);
@@ -197,7 +200,8 @@ describe("a running mesh", () => {
       ]);
       expect(stages.every((stage) => stage.epoch === epoch)).toBe(true);
       expect(sessions.length).toBeGreaterThan(0);
-      expect(new Set(sessions.map(({ policy }) => policy))).toEqual(new Set(["flowspec"]));
+      // Those that have just ended are still there.
+      expect(sessions.map(({ policy }) => policy)).toContain("flowspec");
       for (const { promptTokens, commits, tokensPerCommit } of sessions) {
         expect(promptTokens).toBeGreaterThan(0);
         if (commits > 0) expect(tokensPerCommit).toBeGreaterThanOrEqual(1);
@@ -206,8 +210,6 @@ describe("a running mesh", () => {
         expect(activity?.busyShare).toBeGreaterThan(0);
         expect(activity?.nodesPerSegment).toBeGreaterThan(0);
       }
-      isOver = true;
-      await Promise.all(asking);
     },
     MINUTES,
   );
