@@ -29,12 +29,11 @@ const OTHERS: Partial<SamplingParams>[] = [
 /** All that speculate. On shared cores fullflow would send little by itself. */
 const SPECULATING = [...POLICIES.keys(), "fullflow:gain=0.1"].filter((name) => name !== "autoregressive");
 
-/** `policyAt`: for the prompt with this index. */
+/** `policyAt`: for the question with this index. */
 function asksFor(policyAt: (index: number) => string, every: number): Ask[] {
-  const ask = (prompt: BenchPrompt, index: number, change: Partial<SamplingParams>): Ask => ({
+  const ask = (prompt: BenchPrompt, index: number, change: Partial<SamplingParams>) => ({
     prompt: text.encodeChat([{ role: "user", content: prompt.turns[0]! }]),
     sampling: { ...GREEDY, ...change, seed: 1000 + index },
-    policy: policyAt(index),
     maxTokens: MAX_TOKENS,
   });
   const each = (change: Partial<SamplingParams>, step: number) =>
@@ -43,7 +42,7 @@ function asksFor(policyAt: (index: number) => string, every: number): Ask[] {
     ...each({ temperature: 0 }, every),
     ...each({ temperature: 1 }, every),
     ...OTHERS.flatMap((change) => each(change, 4)),
-  ];
+  ].map((question, index) => ({ ...question, policy: policyAt(index) }));
 }
 
 /** The answers of one mesh to all prompts, at temperature 0 and at 1, and to some with everything on. */
