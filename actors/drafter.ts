@@ -17,8 +17,8 @@ import {
   encodeJson,
   endSchema,
   expandSchema,
-  firstGeneration,
   journalSchema,
+  lastGeneration,
   type MessageKind,
   type ProgressMessage,
   parseFrame,
@@ -233,7 +233,7 @@ class Drafter implements Actor {
   /** What is still on its way must not begin the session again; a later attempt of it may. */
   async #end(sid: string, { attempt }: EndMessage): Promise<void> {
     const sinceMs = this.#context.clock.now();
-    this.#ended.set(sid, { generation: firstGeneration(attempt + 1) - 1, sinceMs });
+    this.#ended.set(sid, { generation: lastGeneration(attempt), sinceMs });
     await this.#forget(sid);
   }
 

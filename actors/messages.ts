@@ -74,6 +74,8 @@ export const ATTEMPTS_MAX = 1000;
 /** Generations that an attempt may use up before they would meet those of the next one. */
 const GENERATIONS_PER_ATTEMPT = 2 ** 20;
 export const firstGeneration = (attempt: number): number => attempt * GENERATIONS_PER_ATTEMPT;
+/** Whatever is of this generation or an older one is stale once the attempt has ended. */
+export const lastGeneration = (attempt: number): number => firstGeneration(attempt + 1) - 1;
 
 /** `session.<sid>.open`, a request: the gateway asks for a tree manager. */
 export const openSchema = v.object({
@@ -89,8 +91,7 @@ export const openSchema = v.object({
   epoch: v.optional(count, 0),
   /** How often the session was opened before. */
   attempt: v.optional(v.pipe(count, v.maxValue(ATTEMPTS_MAX)), 0),
-  /** `none`: nobody guesses for this session. */
-  /** `none`, or the name of a user's own. */
+  /** `none`: nobody guesses for this session; else the name of a user's own drafter. */
   drafter: v.optional(v.string()),
   topLogprobs: v.optional(topCount),
   grammar: v.optional(grammar),

@@ -2,7 +2,7 @@ import { PathTokens } from "../decoding/path-tokens.ts";
 import { Verification } from "../decoding/walk.ts";
 import type { SegmentFrame } from "../transport/frame.ts";
 import { DeferredCommits } from "./deferred-commits.ts";
-import { firstGeneration, parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
+import { lastGeneration, parseJson, type SessionSpec, sessionSpecSchema } from "./messages.ts";
 import { TapStore } from "./tap-store.ts";
 
 /** What a stage knows of one session beside its KV rows. */
@@ -74,7 +74,7 @@ export class StageSessions {
   /** What is still on its way of a session that has ended is stale; a later attempt of it is not. */
   end(sid: string, attempt: number, nowMs: number): void {
     this.#sessions.delete(sid);
-    this.#broken.set(sid, { generation: firstGeneration(attempt + 1) - 1, sinceMs: nowMs });
+    this.#broken.set(sid, { generation: lastGeneration(attempt), sinceMs: nowMs });
   }
 
   forget(sid: string): void {

@@ -95,11 +95,9 @@ export class RateLimits {
     const isSame =
       known?.requests?.perMinute === requestsPerMinute && known?.tokens?.perMinute === tokensPerMinute;
     if (known !== undefined && isSame) return known;
-    const bucket = (perMinute: number | undefined) => perMinute && new Bucket(perMinute, nowMs);
-    const buckets = {
-      requests: bucket(requestsPerMinute) || undefined,
-      tokens: bucket(tokensPerMinute) || undefined,
-    };
+    const bucket = (perMinute: number | undefined) =>
+      perMinute === undefined ? undefined : new Bucket(perMinute, nowMs);
+    const buckets = { requests: bucket(requestsPerMinute), tokens: bucket(tokensPerMinute) };
     this.#byKey.set(sha256, buckets);
     return buckets;
   }

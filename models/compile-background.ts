@@ -8,10 +8,7 @@ import { WorkerCalls } from "./worker-calls.ts";
  * @throws {ModelFileError} as compileStages and compileDraftHead do.
  * @throws the signal's reason when it is aborted; what was built so far is left aside, and not used.
  */
-export async function compileInBackground(
-  call: Exclude<CompileCall, { kind: "close" }>,
-  signal: AbortSignal,
-): Promise<string> {
+export async function compileInBackground(call: CompileCall, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   const worker = new WorkerCalls<CompileCall, CompileAnswers, CompileFailure>({
     script: new URL("./compile-worker.ts", import.meta.url),

@@ -15,10 +15,9 @@ export type CompileCall =
       readonly cacheDir: string;
       readonly sourceHash: string;
     })
-  | (Place & { readonly kind: "head"; readonly options: CompileHeadOptions })
-  | { readonly kind: "close" };
+  | (Place & { readonly kind: "head"; readonly options: CompileHeadOptions });
 
-export type CompileAnswers = { stage: string; head: string; close: string };
+export type CompileAnswers = { stage: string; head: string };
 
 export interface CompileRequest {
   readonly id: number;

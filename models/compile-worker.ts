@@ -25,7 +25,6 @@ function failureOf(error: unknown): CompileFailure {
 }
 
 async function perform(call: CompileCall): Promise<string> {
-  if (call.kind === "close") return "";
   const gguf = await openGguf(call.modelPath);
   try {
     if (call.kind === "head") return await compileDraftHead(gguf, call.options);

@@ -8,15 +8,12 @@ const identity = { name: v.string(), id: v.string(), metadata: v.record(v.string
 const infoSchema = v.object(identity);
 const statsSchema = v.object({
   ...identity,
-  endpoints: v.array(
-    v.object({ num_requests: v.number(), processing_time: v.number(), data: v.optional(v.unknown()) }),
-  ),
+  endpoints: v.array(v.object({ processing_time: v.number(), data: v.optional(v.unknown()) })),
 });
 
 export type ListedService = v.InferOutput<typeof infoSchema>;
 
 export interface ServiceStats extends ListedService {
-  readonly requests: number;
   readonly busyMs: number;
   /** What the actor tells of itself, see Actor.account. */
   readonly account: unknown;
@@ -35,7 +32,6 @@ export async function listServiceStats(transport: Transport): Promise<ServiceSta
   const services = await ask(transport, "STATS", statsSchema);
   return services.map(({ endpoints, ...service }) => ({
     ...service,
-    requests: endpoints.reduce((sum, endpoint) => sum + endpoint.num_requests, 0),
     busyMs: endpoints.reduce((sum, endpoint) => sum + endpoint.processing_time, 0) / 1e6,
     account: endpoints.find(({ data }) => data !== undefined)?.data,
   }));

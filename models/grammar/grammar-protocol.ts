@@ -10,14 +10,12 @@ export type GrammarCall =
       readonly rule: AnswerRule;
       readonly answer: readonly number[];
     }
-  | { readonly kind: "release"; readonly session: string }
-  | { readonly kind: "close" };
+  | { readonly kind: "release"; readonly session: string };
 
 export type GrammarAnswers = {
   open: undefined;
   next: TokenMask;
   release: undefined;
-  close: undefined;
 };
 
 export interface GrammarRequest {
