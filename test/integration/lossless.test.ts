@@ -29,32 +29,37 @@ const OTHERS: Partial<SamplingParams>[] = [
 /** All that speculate. On shared cores fullflow would send little by itself. */
 const SPECULATING = [...POLICIES.keys(), "fullflow:gain=0.1"].filter((name) => name !== "autoregressive");
 
-/** `policyAt`: for the question with this index. */
-function asksFor(policyAt: (index: number) => string, every: number): Ask[] {
-  const ask = (prompt: BenchPrompt, index: number, change: Partial<SamplingParams>) => ({
-    prompt: text.encodeChat([{ role: "user", content: prompt.turns[0]! }]),
-    sampling: { ...GREEDY, ...change, seed: 1000 + index },
-    maxTokens: MAX_TOKENS,
-  });
-  const each = (change: Partial<SamplingParams>, step: number) =>
-    prompts.flatMap((prompt, index) => (index % step === 0 ? [ask(prompt, index, change)] : []));
+const SPLITS = [1, 2, 4];
+/**
+ * Each split has its own share of the prompts, and each run takes others, so that all have their turn.
+ * FLOWMESH_SEED repeats a run; FLOWMESH_LOSSLESS=whole asks every prompt with every split.
+ */
+const WHOLE = process.env.FLOWMESH_LOSSLESS === "whole";
+const SEED = Number.parseInt(process.env.FLOWMESH_SEED ?? String(Math.floor(Math.random() * 1000)), 10);
+
+type Question = Omit<Ask, "policy">;
+
+/** The prompts at places `first`, `first + step`, …, at temperature 0 and at 1, and some with everything on. */
+function questions(first: number, step: number): Question[] {
+  const each = (change: Partial<SamplingParams>, every: number) =>
+    prompts.flatMap((prompt, place): Question[] => {
+      if (place % every !== first % every) return [];
+      const content = prompt.turns[0]!;
+      const sampling = { ...GREEDY, ...change, seed: 1000 + place };
+      return [{ prompt: text.encodeChat([{ role: "user", content }]), sampling, maxTokens: MAX_TOKENS }];
+    });
   return [
-    ...each({ temperature: 0 }, every),
-    ...each({ temperature: 1 }, every),
-    ...OTHERS.flatMap((change) => each(change, 4)),
-  ].map((question, index) => ({ ...question, policy: policyAt(index) }));
+    ...each({ temperature: 0 }, step),
+    ...each({ temperature: 1 }, step),
+    ...OTHERS.flatMap((change) => each(change, Math.max(2 * step, 4))),
+  ];
 }
 
-/** The answers of one mesh to all prompts, at temperature 0 and at 1, and to some with everything on. */
-async function answersOf(
-  policyAt: (index: number) => string,
-  every: number,
-  args: string[],
-): Promise<Answer[]> {
+async function answersOf(asks: readonly Ask[], args: string[]): Promise<Answer[]> {
   const mesh = await startMesh(...args);
   const sessions = await MeshSessions.connect(mesh);
   try {
-    return await sessions.askAll(asksFor(policyAt, every), AT_ONCE, text.endTokens);
+    return await sessions.askAll(asks, AT_ONCE, text.endTokens);
   } finally {
     await sessions.close();
     await mesh.stop();
@@ -62,28 +67,38 @@ async function answersOf(
 }
 
 const tokensOf = (answers: readonly Answer[]) => answers.map(({ tokens }) => tokens);
+const commitsOf = (answers: readonly Answer[]) => answers.reduce((sum, { commits }) => sum + commits, 0);
 
-/** With precise numerics every other prompt is enough: only the engine's arithmetic differs. */
+/** Precise numerics have half as many prompts: only the engine's arithmetic differs. */
 describe.each([
-  ["fast", 1],
-  ["precise", 2],
-] as const)("numerics %s", (numerics, every) => {
-  let plain: Answer[];
+  ["fast", WHOLE ? 1 : 6],
+  ["precise", WHOLE ? 1 : 12],
+] as const)("numerics %s", (numerics, step) => {
+  let shares: Question[][];
+  let plain: Answer[][];
 
   beforeAll(async () => {
-    const args = ["--stages", "1", "--numerics", numerics, "--drafter", "none"];
-    plain = await answersOf(() => "autoregressive", every, args);
+    shares = SPLITS.map((_, split) => questions(SEED + (WHOLE ? 0 : split), step));
+    const asks = WHOLE ? shares.slice(0, 1) : shares;
+    const answers = await answersOf(
+      asks.flat().map((ask) => ({ ...ask, policy: "autoregressive" })),
+      ["--stages", "1", "--numerics", numerics, "--drafter", "none"],
+    );
+    plain = asks.map(({ length }) => answers.splice(0, length));
   }, 10 * MINUTES);
 
-  test.each([1, 2, 4])(
-    "every policy over %d stages gives autoregressive's tokens: prompts of all kinds, temperature 0 and 1, penalties",
-    async (stages) => {
+  test.each(SPLITS.map((stages, split) => [stages, split]))(
+    `every policy over %d stages gives autoregressive's tokens: prompts of all kinds, temperature 0 and 1, penalties (seed ${SEED})`,
+    async (stages, split) => {
       // Policies take turns with the prompts, differently for each number of stages.
-      const policyAt = (index: number) => SPECULATING[(index + stages) % SPECULATING.length]!;
-      const answers = await answersOf(policyAt, every, ["--stages", String(stages), "--numerics", numerics]);
-      expect(tokensOf(answers)).toEqual(tokensOf(plain));
-      const count = (list: readonly Answer[]) => list.reduce((sum, { commits }) => sum + commits, 0);
-      expect(count(answers)).toBeLessThan(count(plain));
+      const asks = shares[split]!.map((ask, index) => ({
+        ...ask,
+        policy: SPECULATING[(index + stages) % SPECULATING.length]!,
+      }));
+      const answers = await answersOf(asks, ["--stages", String(stages), "--numerics", numerics]);
+      const expected = plain[WHOLE ? 0 : split]!;
+      expect(tokensOf(answers)).toEqual(tokensOf(expected));
+      expect(commitsOf(answers)).toBeLessThan(commitsOf(expected));
     },
     10 * MINUTES,
   );

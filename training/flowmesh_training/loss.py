@@ -11,25 +11,30 @@ from .rollout import Depth
 
 # A greedy answer goes on with the likeliest token, so that one's share of the goal is raised by this much.
 GREEDY_SHARE = 0.5
+PIECE_ROWS = 512
 
 
 class _CrossEntropy(torch.autograd.Function):
     """Sum over rows of −Σ goal · log softmax(x · rowsᵀ).
 
-    The gradient is made at once with the loss, in the memory of the logits: they are by far the largest
-    tensor of a step, and autograd would keep several of their size.
+    The gradient is made at once with the loss, some rows at a time: logits are by far the largest tensor of a
+    step, and in pieces they stay in the cache of the processor.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, rows: Tensor, goal_index: Tensor, goal: Tensor) -> Tensor:
-        logits = linear(x, rows)
-        normaliser = logits.float().logsumexp(-1, keepdim=True)
-        chosen = logits.gather(1, goal_index).float() - normaliser
-        mass = goal.sum(-1, keepdim=True)
-        gradient = logits.sub_(normaliser.to(logits.dtype)).exp_().mul_(mass.to(logits.dtype))
-        gradient.scatter_add_(1, goal_index, -goal.to(gradient.dtype))
-        ctx.save_for_backward(gradient @ rows)
-        return -(chosen * goal).sum()
+        gradient = torch.empty_like(x)
+        loss = torch.zeros((), device=x.device)
+        for at in range(0, len(x), PIECE_ROWS):
+            some = slice(at, at + PIECE_ROWS)
+            shares = goal[some]
+            log_shares = linear(x[some], rows).float().log_softmax(-1)
+            loss -= (log_shares.gather(1, goal_index[some]) * shares).sum()
+            upward = log_shares.exp_().mul_(shares.sum(-1, keepdim=True))
+            upward.scatter_add_(1, goal_index[some], -shares)
+            gradient[some] = upward.to(rows.dtype) @ rows
+        ctx.save_for_backward(gradient)
+        return loss
 
     @staticmethod
     def backward(ctx, upstream: Tensor):

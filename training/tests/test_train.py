@@ -8,9 +8,10 @@ import torch
 
 from flowmesh_training.answers import write_sequences
 from flowmesh_training.batches import epoch_batches
+from flowmesh_training.evaluate import DEPTHS
 from flowmesh_training.export import load_weights, write_head
 from flowmesh_training.problem import Problem
-from flowmesh_training.train import Trainer
+from flowmesh_training.train import RECIPE, Trainer
 
 from .test_rollout import toy_head, toy_sequence, toy_vocabulary
 
@@ -46,8 +47,12 @@ class TrainTest(unittest.TestCase):
 
     def test_the_loss_falls_at_every_depth(self):
         trainer = self.trainer("falls.pt")
-        losses = [trainer.train_step(batch, 60) for batch, _ in zip(trainer._batches(), range(60), strict=False)]
-        early, late = torch.stack(losses[18:21]).mean(0), torch.stack(losses[-3:]).mean(0)
+        steps = 200
+        deeper = round(RECIPE.first_share * steps)
+        losses = [trainer.train_step(batch, steps) for batch, _ in zip(trainer._batches(), range(steps), strict=False)]
+        begins = [0] + [deeper] * (DEPTHS - 1)
+        early = torch.stack([torch.stack(losses[at : at + 6])[:, depth].mean() for depth, at in enumerate(begins)])
+        late = torch.stack(losses[-6:]).mean(0)
         self.assertTrue((late < early).all(), f"{early} {late}")
 
     def test_a_checkpoint_of_other_settings_is_refused(self):
