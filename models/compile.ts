@@ -1,9 +1,9 @@
-import { createHash, randomUUID } from "node:crypto";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { GgufFile } from "./gguf/gguf-file.ts";
 import { readLlamaConfig } from "./gguf/llama-config.ts";
-import type { ModelParts } from "./graph/stage-graph.ts";
+import { provideFolder } from "./provision/built-folder.ts";
 import { buildStageFiles, sha256, tapsInside } from "./stage-build.ts";
 import { readManifest, type StageManifest } from "./stage-manifest.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "./stage-spec.ts";
@@ -34,23 +34,26 @@ export interface CompiledStage {
 }
 
 /**
- * The ONNX graphs and weights of each stage, from the cache where it has them. A stage is built aside and
- * moved into place when complete; one whose files don't match its manifest is built again.
+ * The ONNX graphs and weights of each stage, from the cache where it has them. One whose files don't match its
+ * manifest is built again.
  */
 export async function compileStages(gguf: GgufFile, options: CompileOptions): Promise<CompiledStage[]> {
   const config = readLlamaConfig(gguf);
   const stages: CompiledStage[] = [];
   for (const spec of options.specs) {
     const dir = join(options.cacheDir, stageKey(options.sourceHash, spec));
-    const known = await verifiedManifest(dir);
     const model = { gguf, config, numerics: spec.numerics };
-    const manifest = known ?? (await buildAside(model, { spec, dir, source: options.sourceHash }));
-    stages.push({ spec, dir, manifest });
-    options.onProgress?.({
-      done: stages.length,
-      total: options.specs.length,
-      reused: known !== undefined,
+    const origin = { compiler: COMPILER_VERSION, source: options.sourceHash };
+    let reused = true;
+    const manifest = await provideFolder(dir, {
+      find: verifiedManifest,
+      build: (aside) => {
+        reused = false;
+        return buildStageFiles(model, spec, aside, origin);
+      },
     });
+    stages.push({ spec, dir, manifest });
+    options.onProgress?.({ done: stages.length, total: options.specs.length, reused });
   }
   return stages;
 }
@@ -83,37 +86,5 @@ async function verifiedManifest(dir: string): Promise<StageManifest | undefined>
   } catch {
     // Missing, unreadable or not a manifest: in every case the remedy is to build the stage.
     return undefined;
-  }
-}
-
-interface StageTarget {
-  readonly spec: StageSpec;
-  readonly dir: string;
-  readonly source: string;
-}
-
-async function buildAside(model: ModelParts, { spec, dir, source }: StageTarget): Promise<StageManifest> {
-  const aside = `${dir}.${randomUUID()}.partial`;
-  await mkdir(aside, { recursive: true });
-  try {
-    const manifest = await buildStageFiles(model, spec, aside, { compiler: COMPILER_VERSION, source });
-    return await moveIntoPlace(aside, dir, manifest);
-  } finally {
-    await rm(aside, { recursive: true, force: true });
-  }
-}
-
-/** An intact stage that another process has put there in the meantime is left alone: it may be in use. */
-async function moveIntoPlace(aside: string, dir: string, manifest: StageManifest): Promise<StageManifest> {
-  const other = await verifiedManifest(dir);
-  if (other) return other;
-  await rm(dir, { recursive: true, force: true });
-  try {
-    await rename(aside, dir);
-    return manifest;
-  } catch (error) {
-    const faster = await verifiedManifest(dir);
-    if (faster) return faster;
-    throw error;
   }
 }

@@ -1,11 +1,11 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelFileError } from "../errors.ts";
 import type { GgufFile } from "../gguf/gguf-file.ts";
 import { readLlamaConfig } from "../gguf/llama-config.ts";
 import { GraphBuilder } from "../onnx/graph-builder.ts";
 import { WeightsFile } from "../onnx/weights-file.ts";
+import { provideFolder } from "../provision/built-folder.ts";
 import { hashFile } from "../provision/file-hash.ts";
 import {
   COMPILED_HEAD_FILE,
@@ -21,9 +21,6 @@ import { readHeadWeights } from "./head-weights.ts";
 /** Part of every cache key: raise it when the same head would give other files. */
 const COMPILER_VERSION = "2";
 
-/** Several processes may find the same damaged head and replace it at the same time. */
-const PLACE_ATTEMPTS_MAX = 5;
-
 /** Manifest of the draft head that comes with the program, for its default model. */
 export const DEFAULT_HEAD_MANIFEST = join(import.meta.dir, "weights", "smollm2-135m-instruct.json");
 
@@ -36,8 +33,7 @@ export interface CompileHeadOptions {
 }
 
 /**
- * Folder with the draft head's graphs, from the cache where it has them; else built aside and moved into
- * place when complete.
+ * Folder with the draft head's graphs, from the cache where it has them.
  * @throws {ModelFileError} when the head does not fit the target or its files are damaged.
  */
 export async function compileDraftHead(gguf: GgufFile, options: CompileHeadOptions): Promise<string> {
@@ -47,32 +43,15 @@ export async function compileDraftHead(gguf: GgufFile, options: CompileHeadOptio
   const identity = JSON.stringify([COMPILER_VERSION, sourceHash, manifest]);
   const key = new Bun.CryptoHasher("sha256").update(identity).digest("hex").slice(0, 16);
   const dir = join(cacheDir, `draft-head-${key}`);
-  if ((await findCompiledHead(dir)) !== undefined) return dir;
-  const weightsPath = headWeightsPath(manifestPath, manifest);
-  await refuseOtherWeights(weightsPath, manifest);
-  const aside = `${dir}.${randomUUID()}.partial`;
-  await mkdir(aside, { recursive: true });
-  try {
-    await buildInto(aside, gguf, { manifest, weightsPath, sourceHash });
-    await putInPlace(aside, dir);
-  } finally {
-    await rm(aside, { recursive: true, force: true });
-  }
+  await provideFolder(dir, {
+    find: findCompiledHead,
+    build: async (aside) => {
+      const weightsPath = headWeightsPath(manifestPath, manifest);
+      await refuseOtherWeights(weightsPath, manifest);
+      return await buildInto(aside, gguf, { manifest, weightsPath, sourceHash });
+    },
+  });
   return dir;
-}
-
-/** Moves a finished head to `dir`, unless another process has put an intact one there in the meantime. */
-async function putInPlace(aside: string, dir: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await rename(aside, dir);
-      return;
-    } catch (error) {
-      if ((await findCompiledHead(dir)) !== undefined) return;
-      if (attempt === PLACE_ATTEMPTS_MAX) throw error;
-      await rm(dir, { recursive: true, force: true });
-    }
-  }
 }
 
 async function refuseOtherWeights(path: string, manifest: HeadManifest): Promise<void> {
@@ -90,7 +69,7 @@ interface HeadSource {
   readonly sourceHash: string;
 }
 
-async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promise<void> {
+async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promise<CompiledHead> {
   const { manifest, weightsPath, sourceHash } = source;
   const weights = await readHeadWeights(weightsPath, manifest);
   const shared = { gguf, config: readLlamaConfig(gguf), manifest, weights };
@@ -111,6 +90,7 @@ async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promi
     files,
   };
   await Bun.write(join(dir, COMPILED_HEAD_FILE), JSON.stringify(compiled));
+  return compiled;
 }
 
 async function buildGraph(
