@@ -371,6 +371,7 @@ class ClientSession implements Session {
 
   #ownStats() {
     const known = { promptTokens: this.#promptLength, completionTokens: this.#accepted.length };
-    return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
+    const untold = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
+    return { ...known, ...untold, cachedTokens: undefined };
   }
 }

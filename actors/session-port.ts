@@ -63,6 +63,8 @@ export interface SessionStats {
   readonly segments: number;
   /** Moves of the tree's root to a node that had not been sent. */
   readonly misses: number;
+  /** Tokens of the prompt that were not computed, as an earlier session began with them; undefined: the mesh did not tell. */
+  readonly cachedTokens: number | undefined;
 }
 
 export interface PipelineStatus {

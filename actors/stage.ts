@@ -26,6 +26,7 @@ import {
   type EndMessage,
   encodeJson,
   endSchema,
+  type LessMessage,
   type MessageKind,
   parseFrame,
   parseJson,
@@ -67,7 +68,9 @@ interface Verdict {
   readonly headMs: number;
 }
 
-/** How often a stage looks for sessions whose end was lost. */
+/** Rows of ended sessions that nobody has taken over in this time are of no use any more. */
+const KEPT_MS_MAX = 15 * 60_000;
+/** How often a stage looks for those, and for sessions whose end was lost. */
 const REAP_EVERY_MS = 60_000;
 
 /**
@@ -88,6 +91,8 @@ class Stage implements Actor {
   readonly #options: StageOptions;
   readonly #context: ActorContext;
   readonly #sessions = new StageSessions();
+  /** Sessions that are over, with the time of that: the engine keeps their rows for others for a while. */
+  readonly #kept = new Map<string, number>();
   readonly #done = { segments: 0, nodes: 0 };
 
   constructor(options: StageOptions, context: ActorContext) {
@@ -116,9 +121,16 @@ class Stage implements Actor {
   }
 
   /** It overtakes segments that wait here, which must not begin the session again. */
-  async #ended(sid: string, { attempt }: EndMessage): Promise<void> {
-    this.#sessions.end(sid, attempt, this.#context.clock.now());
-    await this.#release(sid);
+  async #ended(sid: string, { attempt, reason }: EndMessage): Promise<void> {
+    const { engine, masks } = this.#options;
+    const nowMs = this.#context.clock.now();
+    const session = this.#sessions.get(sid);
+    this.#sessions.end(sid, attempt, nowMs);
+    masks?.release(sid);
+    if (session === undefined || reason === "error") return engine.release(sid);
+    this.#prune(sid, session, Number.POSITIVE_INFINITY);
+    this.#kept.set(sid, nowMs);
+    await engine.keep(sid);
   }
 
   account(): StageAccount {
@@ -127,18 +139,18 @@ class Stage implements Actor {
 
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
-    for (const sid of this.#sessions.all) await this.#forget(sid);
+    for (const sid of [...this.#sessions.all, ...this.#kept.keys()]) await this.#forget(sid);
   }
 
   async #segment(sid: string, frame: SegmentFrame): Promise<void> {
-    const { epoch, engine, spec, pace, onWork } = this.#options;
+    const { epoch, spec, pace, onWork } = this.#options;
     const { clock } = this.#context;
     if (frame.epoch !== epoch) return;
     const beginMs = clock.now();
     const arrival = this.#sessions.arrive(sid, frame, beginMs);
     if (arrival.kind === "stale") return;
     if (arrival.kind === "gap") return this.#toTree(sid, "gap", frame);
-    if (arrival.kind === "fresh") await engine.release(sid);
+    if (arrival.kind === "fresh" && !(await this.#begin(sid, arrival.session, frame))) return;
     this.#prune(sid, arrival.session, frame.certain);
     const result = await this.#run(sid, frame);
     if (result === undefined) return;
@@ -175,6 +187,25 @@ class Stage implements Actor {
       bytes,
     };
     onWork?.(work, session.spec.reports ?? false);
+  }
+
+  /** False when the stage can't begin with the rows that it should have, which the tree manager is told. */
+  async #begin(sid: string, { spec }: StageSession, frame: SegmentFrame): Promise<boolean> {
+    const { engine, mesh, epoch } = this.#options;
+    const { generation } = frame;
+    const prefix = Uint32Array.from(spec.prefix ?? []);
+    this.#kept.delete(sid);
+    try {
+      const held = await engine.begin(sid, prefix);
+      if (held === prefix.length) return true;
+      this.#sessions.giveUp(sid, generation, this.#context.clock.now());
+      const less: LessMessage = { generation, held };
+      this.#publishKind(treeSubject(mesh, epoch, sid), "less", less);
+    } catch (error) {
+      if (!(error instanceof KvBudgetError)) throw error;
+      this.#refuse(sid, frame, error.message);
+    }
+    return false;
   }
 
   #refuse(sid: string, { generation }: SegmentFrame, message: string): void {
@@ -357,17 +388,17 @@ class Stage implements Actor {
 
   async #forget(sid: string): Promise<void> {
     this.#sessions.forget(sid);
-    await this.#release(sid);
-  }
-
-  async #release(sid: string): Promise<void> {
+    this.#kept.delete(sid);
     this.#options.masks?.release(sid);
     await this.#options.engine.release(sid);
   }
 
   #reapLater(): void {
     this.#context.after(REAP_EVERY_MS, async () => {
-      for (const sid of this.#sessions.idle(this.#context.clock.now())) await this.#forget(sid);
+      const nowMs = this.#context.clock.now();
+      const tooLong = [...this.#kept].filter(([, sinceMs]) => nowMs - sinceMs > KEPT_MS_MAX);
+      const idle = [...this.#sessions.idle(nowMs), ...tooLong.map(([sid]) => sid)];
+      for (const sid of idle) await this.#forget(sid);
       this.#reapLater();
     });
   }

@@ -14,6 +14,7 @@ import {
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import { drafterActorName } from "./drafter.ts";
+import type { KeptPrefixes } from "./kept-prefixes.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   ackSchema,
@@ -28,6 +29,7 @@ import {
   encodeJson,
   firstGeneration,
   type JournalMessage,
+  lessSchema,
   type MessageKind,
   type OpenMessage,
   parseJson,
@@ -59,6 +61,8 @@ export interface TreeManagerOptions {
   readonly costs: () => PipelineCosts;
   /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
   readonly chunkNodes: number;
+  /** What stages and drafter are expected to have rows of; shared by all sessions. */
+  readonly kept: KeptPrefixes;
   /** Of all sessions that may have to prefill again at the same time. */
   readonly turns: PrefillTurns;
   /** Called once when the session is over; the owner then stops the actor. */
@@ -105,6 +109,10 @@ class TreeManager implements Actor {
   #wakeTimer: Subscription | undefined;
   readonly #patience: ReplayPatience;
   #committedAtMs: number;
+  /** Position of the newest commit: what came with earlier ones, the drafter has had. */
+  #committedAt: number | undefined;
+  /** The last generation whose prompt is known to have gone through. */
+  #prefilledGeneration = -1;
   /** Until it may prefill again, nothing is sent. */
   #waitsForTurn = false;
   /** Where it is to go on at its turn; absent: where it was. */
@@ -120,8 +128,10 @@ class TreeManager implements Actor {
     this.#patience = new ReplayPatience(context.clock);
     this.#committedAtMs = context.clock.now();
     this.#lastPosition = request.prompt.length + request.maxTokens - 1;
+    const known = [...request.prompt, ...request.accepted];
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
+      reused: options.kept.reusable(pipeline.epoch, known, this.#wantsFeatures),
       rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
       accepted: toTokens(request.accepted),
       generation: firstGeneration(request.attempt),
@@ -198,8 +208,25 @@ class TreeManager implements Actor {
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
     const known = this.#flow.journal.length;
     const effects = this.#flow.commit({ generation, segment, ...walk });
+    if (generation === this.#flow.generation && this.#flow.journal.length > position) {
+      this.#committedAt = position;
+      if (this.#prefilledGeneration < generation) this.#remember();
+      this.#prefilledGeneration = generation;
+    }
     this.#logprobs.push(...logprobs.slice(known - position, this.#flow.journal.length - position));
     this.#apply(effects);
+  }
+
+  /** Whether stages send the mesh's drafter this session's features. */
+  get #wantsFeatures(): boolean {
+    return this.#pipeline.hasDrafter && this.#options.request.drafter === undefined;
+  }
+
+  /** Others that begin alike need not compute what is certain of this session. */
+  #remember(): void {
+    if (this.#committedAt === undefined) return;
+    const tokens = this.#flow.journal.slice(0, this.#committedAt);
+    this.#options.kept.add(this.#pipeline.epoch, tokens, this.#wantsFeatures);
   }
 
   #cancelled(message: Message): void {
@@ -287,6 +314,11 @@ class TreeManager implements Actor {
       this.#end({ reason: "error", message: refusal.message });
       return;
     }
+    if (kind === "less") {
+      const { generation, held } = parseJson(lessSchema, message);
+      if (generation === this.#flow.generation && !this.#waitsForTurn) this.#fallBack(held);
+      return;
+    }
     if (kind === "ack") {
       const { generation, segment, certain } = parseJson(ackSchema, message);
       this.#apply(this.#flow.acknowledge(generation, segment, certain));
@@ -301,6 +333,14 @@ class TreeManager implements Actor {
   #parseCandidates(message: Message) {
     const found = parseJson(candidatesSchema, message);
     return { ...found, base: found.base as NodeId };
+  }
+
+  #fallBack(held: number): void {
+    const { sid, kept } = this.#options;
+    const { generation, reused, journal } = this.#flow;
+    this.#context.log.write("info", "rows of an earlier session are gone", { sid, reused, held });
+    kept.shorten(journal.slice(0, reused), held);
+    this.#apply(this.#flow.fallBack(generation, held));
   }
 
   #replay(why: string, isPipelinesFault = true): void {
@@ -337,10 +377,10 @@ class TreeManager implements Actor {
     const { transport } = this.#context;
     const subject = draftSubject(mesh, epoch, sid, request.drafter);
     if (effect.type === "begin") {
-      const { generation, tokens } = effect;
+      const { generation, tokens, reused } = effect;
       const { sampling, prompt } = request;
       const promptTokens = prompt.length;
-      const begin: BeginMessage = { generation, tokens: [...tokens], promptTokens, sampling };
+      const begin: BeginMessage = { generation, tokens: [...tokens], promptTokens, sampling, reused };
       transport.publish(subject, encodeJson(begin), { "Flow-Kind": "begin" });
       return;
     }
@@ -363,9 +403,10 @@ class TreeManager implements Actor {
       promptTokens: request.prompt.length,
       prunes: this.#policy.prunes,
       reports: request.reports,
-      features: this.#pipeline.hasDrafter && request.drafter === undefined,
+      features: this.#wantsFeatures,
       topLogprobs: request.topLogprobs,
       grammar: request.grammar,
+      ...(this.#flow.reused > 0 && { prefix: this.#flow.journal.slice(0, this.#flow.reused) }),
     };
     const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
     const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;
@@ -386,6 +427,7 @@ class TreeManager implements Actor {
     for (const timer of [...this.#flowTimers(), this.#short, this.#started]) timer?.unsubscribe();
     const { mesh, sid, request, turns, onEnd } = this.#options;
     turns.release(sid);
+    if (end.reason !== "error") this.#remember();
     const { replays: _, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;
