@@ -235,6 +235,8 @@ export const pipelineSchema = v.object({
   policies: v.array(v.string()),
   stages: count,
   numerics: v.string(),
+  /** Tokens of all sessions together that each stage has room for; absent while not all have told. */
+  kvTokens: v.optional(count),
 });
 export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
 

@@ -76,6 +76,8 @@ export interface PipelineStatus {
   readonly policies: readonly string[];
   readonly stages: number;
   readonly numerics: string;
+  /** Tokens of all sessions together that the stages have room for; absent while that is not known. */
+  readonly kvTokens?: number | undefined;
 }
 
 export type SessionErrorCode = "busy" | "not_ready" | "invalid" | "failed";

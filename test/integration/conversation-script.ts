@@ -66,16 +66,16 @@ const system = (name: string): OpenAI.ChatCompletionMessageParam => ({
 });
 
 const turnCount = Math.min(Number(values.turns), QUESTIONS.length);
-const withReuse: Turn[][] = [];
-const without: Turn[][] = [];
+const perTurn = (): Turn[][] => Array.from({ length: turnCount }, () => []);
+const [withReuse, without] = [perTurn(), perTurn()];
 for (let number = 0; number < Number(values.conversations); number++) {
   const messages = [system(`${number} warm`)];
   for (let turn = 0; turn < turnCount; turn++) {
     messages.push({ role: "user", content: QUESTIONS[turn]! });
     const warm = await ask(messages, MAX_TOKENS);
     const cold = await ask([system(`${number} cold ${turn}`), ...messages.slice(1)], 2);
-    (withReuse[turn] ??= []).push(warm);
-    (without[turn] ??= []).push(cold);
+    withReuse[turn]?.push(warm);
+    without[turn]?.push(cold);
     messages.push({ role: "assistant", content: warm.answer });
   }
 }
