@@ -96,6 +96,10 @@ class Drafter implements Actor {
     this.#reapLater();
   }
 
+  account(): { readonly sessions: number } {
+    return { sessions: [...this.#sessions.values()].filter(({ isOver }) => !isOver).length };
+  }
+
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
     for (const sid of [...this.#sessions.keys(), ...this.#ended.keys()]) await this.#forget(sid);

@@ -182,7 +182,8 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
   #sessionFor(name: string, nodes: SegmentNodes, committed: boolean): StageSession<Cache> | undefined {
     const known = this.#sessions.get(name);
     if (known) return known;
-    return committed && nodes.parents[0] === NO_NODE ? new StageSession(this.#math) : undefined;
+    const isFirst = nodes.parents[0] === NO_NODE && nodes.positions[0] === 0;
+    return committed && isFirst ? new StageSession(this.#math) : undefined;
   }
 
   #refuseWrongWidth(nodes: number, hidden: Float32Array | undefined): void {

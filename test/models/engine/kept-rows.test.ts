@@ -68,6 +68,12 @@ describe("rows of a session that is over", () => {
     expect(await engine.usage()).toEqual(before);
   });
 
+  test("are not made up: what would follow them computes nothing where they are not", async () => {
+    const engine = engineFor(8);
+    expect(await prompt(engine, "b", [7], 2)).toEqual([]);
+    expect((await engine.usage()).sessions).toBe(0);
+  });
+
   test("stay with the session itself when it begins anew with fewer of them", async () => {
     const engine = engineFor(8);
     await prompt(engine, "a", [5, 6, 7]);
