@@ -97,6 +97,8 @@ export const openSchema = v.object({
   drafter: v.optional(v.string()),
   topLogprobs: v.optional(topCount),
   grammar: v.optional(grammar),
+  /** False: all of it is computed, whatever earlier sessions had. */
+  reuse: v.optional(v.boolean()),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 

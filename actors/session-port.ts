@@ -26,6 +26,8 @@ export interface SessionRequest {
   readonly topLogprobs?: number;
   /** What the answer must fit, an xgrammar structural tag as JSON; absent: anything will do. */
   readonly grammar?: string;
+  /** False: all of the prompt is computed, whatever earlier sessions had of it; for measurements. */
+  readonly reuse?: boolean;
 }
 
 export interface Session {

@@ -131,7 +131,7 @@ class TreeManager implements Actor {
     const known = [...request.prompt, ...request.accepted];
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
-      reused: options.kept.reusable(pipeline.epoch, known, this.#wantsFeatures),
+      reused: request.reuse === false ? 0 : options.kept.reusable(pipeline.epoch, known, this.#wantsFeatures),
       rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
       accepted: toTokens(request.accepted),
       generation: firstGeneration(request.attempt),

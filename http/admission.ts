@@ -118,6 +118,7 @@ export function toSessionRequest(
     ...(params.policy === undefined ? {} : { policy: params.policy }),
     ...(params.live === undefined ? {} : { live: params.live }),
     ...(params.drafter === undefined ? {} : { drafter: params.drafter }),
+    ...(params.reuse ? {} : { reuse: false }),
     ...(params.topLogprobs === undefined ? {} : { topLogprobs: params.topLogprobs }),
     ...(params.grammar === undefined ? {} : { grammar: params.grammar }),
   };

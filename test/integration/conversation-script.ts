@@ -1,7 +1,6 @@
 /**
- * Time to the first token of each turn of a conversation, with what earlier turns left in the stages and without:
- * a conversation whose system prompt no other one has, then each of its turns again behind another beginning, so
- * that nothing of it is there.
+ * Time to the first token of each turn of a conversation: with what earlier turns left in stages and drafter, and
+ * the same request again with all of it computed, whose text must be the same.
  *
  *   bun test/integration/conversation-script.ts [--stages 4] [--turns 5] [--conversations 5]
  */
@@ -17,7 +16,7 @@ const { values } = parseArgs({
     conversations: { type: "string", default: "5" },
   },
 });
-const MAX_TOKENS = 60;
+const MAX_TOKENS = 40;
 const QUESTIONS = [
   "Tell me of the sea in three sentences.",
   "How deep is it, and who has been down there?",
@@ -37,13 +36,13 @@ interface Turn {
 const mesh = await startMesh("--stages", values.stages);
 const client = new OpenAI({ baseURL: `${mesh.url}/v1`, apiKey: "none", maxRetries: 0 });
 
-async function ask(messages: OpenAI.ChatCompletionMessageParam[], maxTokens: number): Promise<Turn> {
+async function ask(messages: OpenAI.ChatCompletionMessageParam[], reuse: boolean): Promise<Turn> {
   const begunMs = performance.now();
   let firstTokenMs: number | undefined;
   let answer = "";
   let usage: OpenAI.CompletionUsage | undefined | null;
   const stream = await client.chat.completions.create({
-    ...{ model: "default", messages, temperature: 0, max_tokens: maxTokens },
+    ...{ model: "default", messages, temperature: 0, max_tokens: MAX_TOKENS, flowmesh: { reuse } },
     ...{ stream: true, stream_options: { include_usage: true } },
   });
   for await (const chunk of stream) {
@@ -69,11 +68,12 @@ const turnCount = Math.min(Number(values.turns), QUESTIONS.length);
 const perTurn = (): Turn[][] => Array.from({ length: turnCount }, () => []);
 const [withReuse, without] = [perTurn(), perTurn()];
 for (let number = 0; number < Number(values.conversations); number++) {
-  const messages = [system(`${number} warm`)];
+  const messages = [system(`Captain ${number}`)];
   for (let turn = 0; turn < turnCount; turn++) {
     messages.push({ role: "user", content: QUESTIONS[turn]! });
-    const warm = await ask(messages, MAX_TOKENS);
-    const cold = await ask([system(`${number} cold ${turn}`), ...messages.slice(1)], 2);
+    const warm = await ask(messages, true);
+    const cold = await ask(messages, false);
+    if (warm.answer !== cold.answer) throw new Error(`turn ${turn + 1} has two answers`);
     withReuse[turn]?.push(warm);
     without[turn]?.push(cold);
     messages.push({ role: "assistant", content: warm.answer });
