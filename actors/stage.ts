@@ -1,7 +1,6 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
-import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
-import { GrammarError, type TokenMask, type TokenMasks } from "../decoding/token-mask.ts";
+import { GrammarError, type TokenMasks } from "../decoding/token-mask.ts";
 import { KvBudgetError } from "../models/kv-cache.ts";
 import type { Pace } from "../models/pace.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
@@ -35,6 +34,7 @@ import {
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
 import { type StageSession, StageSessions } from "./stage-sessions.ts";
+import { type Verdict, verdictOn } from "./stage-verdict.ts";
 
 export interface StageOptions {
   readonly mesh: string;
@@ -57,16 +57,6 @@ export interface StageOptions {
 
 /** What a stage did with one segment; its times are milliseconds of the actor's clock. */
 export type StageWork = Omit<StageWorkMessage, "epoch" | "stage">;
-
-/** What the verifier found out with one segment. */
-interface Verdict {
-  /** Undefined when the walk has not moved. */
-  readonly walk: Walk | undefined;
-  /** One for each token of the walk, where the session asked for them. */
-  readonly logprobs: readonly PositionLogprobs[] | undefined;
-  /** Time that the target's tokens took. */
-  readonly headMs: number;
-}
 
 /** Rows of ended sessions that nobody has taken over in this time are of no use any more. */
 const KEPT_MS_MAX = 15 * 60_000;
@@ -246,56 +236,14 @@ class Stage implements Actor {
     frame: SegmentFrame,
     result: StageResult,
   ): Promise<Verdict | "refused"> {
+    const { clock } = this.#context;
     try {
-      return await this.#walk(sid, session, frame, result);
+      return await verdictOn(sid, session, frame, result, { ...this.#options, clock });
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       this.#refuse(sid, frame, `the answer's grammar can't be followed: ${error.message}`);
       return "refused";
     }
-  }
-
-  async #walk(
-    sid: string,
-    session: StageSession,
-    frame: SegmentFrame,
-    result: StageResult,
-  ): Promise<Verdict> {
-    const { engine, hidden } = this.#options;
-    const { clock } = this.#context;
-    const { sampling, prefillEnd, topLogprobs } = session.spec;
-    const { path } = session;
-    const { nodes } = result;
-    if (frame.committed) path.write(path.length, nodes.tokens);
-    let headMs = 0;
-    const logprobs: PositionLogprobs[] = [];
-    const target = async (index: number, position: number) => {
-      const row = result.hidden.slice(index * hidden, (index + 1) * hidden);
-      const mask = await this.#mask(sid, session);
-      const wishes = { ...(topLogprobs !== undefined && { topLogprobs }), ...(mask && { mask }) };
-      const beginMs = clock.now();
-      const drawn = await engine.nextToken(row, sampling, position, path.counts(sampling), wishes);
-      headMs += clock.now() - beginMs;
-      const { token } = drawn;
-      if (drawn.logprobs) logprobs.push(drawn.logprobs);
-      path.write(position, [token]);
-      return token;
-    };
-    const last = nodes.ids.length - 1;
-    let walk: Walk | undefined;
-    if (!frame.committed) walk = await session.verification.advance(nodes, target);
-    else if (nodes.positions[last] === prefillEnd)
-      walk = await session.verification.begin(nodes, last, target);
-    return { walk, headMs, logprobs: topLogprobs === undefined ? undefined : logprobs };
-  }
-
-  /** What may follow the session's path; undefined: anything. */
-  async #mask(sid: string, { spec, path }: StageSession): Promise<TokenMask | undefined> {
-    const { grammar, stopTokens } = spec;
-    if (grammar === undefined) return undefined;
-    const { masks } = this.#options;
-    if (masks === undefined) throw new GrammarError("this stage makes no masks");
-    return await masks.next(sid, { grammar, stopTokens }, path.answer);
   }
 
   #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, verdict: Verdict): number {

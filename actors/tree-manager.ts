@@ -3,14 +3,7 @@ import type { Epoch, NodeId } from "../decoding/ids.ts";
 import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { Policy } from "../decoding/policies/policy.ts";
 import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/session-flow.ts";
-import { encodeSegment } from "../transport/frame.ts";
-import {
-  draftSubject,
-  eventSubject,
-  sessionSubject,
-  stageSubject,
-  treeSubject,
-} from "../transport/subjects.ts";
+import { eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import { drafterActorName } from "./drafter.ts";
@@ -19,13 +12,11 @@ import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   ackSchema,
   actorUpSchema,
-  type BeginMessage,
   cancelSchema,
   candidatesSchema,
   commitSchema,
   dropMalformed,
   type EndMessage,
-  type ExpandMessage,
   encodeJson,
   firstGeneration,
   type JournalMessage,
@@ -36,11 +27,11 @@ import {
   progressSchema,
   refuseSchema,
   type SessionAccount,
-  type SessionSpec,
 } from "./messages.ts";
 import type { PrefillTurns } from "./prefill-turns.ts";
 import { ReplayPatience } from "./replay-patience.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+import { lastPositionOf, SessionOutlet } from "./session-outlet.ts";
 
 /** Where the session's segments go. */
 export interface TreePipeline {
@@ -94,8 +85,8 @@ export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
 class TreeManager implements Actor {
   readonly #options: TreeManagerOptions;
   readonly #context: ActorContext;
+  readonly #outlet: SessionOutlet;
   readonly #flow: SessionFlow;
-  readonly #lastPosition: number;
   #pipeline: TreePipeline;
   #policy: Policy;
   #inbox: Subscription;
@@ -123,16 +114,16 @@ class TreeManager implements Actor {
     this.#options = options;
     this.#context = context;
     const { mesh, sid, request, pipeline } = options;
+    this.#outlet = new SessionOutlet({ mesh, sid, request, transport: context.transport });
     this.#pipeline = this.#drafted(pipeline);
     this.#policy = options.makePolicy(pipeline.stageCount);
     this.#patience = new ReplayPatience(context.clock);
     this.#committedAtMs = context.clock.now();
-    this.#lastPosition = request.prompt.length + request.maxTokens - 1;
     const known = [...request.prompt, ...request.accepted];
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
       reused: request.reuse === false ? 0 : options.kept.reusable(pipeline.epoch, known, this.#wantsFeatures),
-      rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
+      rule: { stopTokens: request.stopTokens, lastPosition: lastPositionOf(request) },
       accepted: toTokens(request.accepted),
       generation: firstGeneration(request.attempt),
       policy: this.#policy,
@@ -306,7 +297,8 @@ class TreeManager implements Actor {
   #addressed(message: Message): void {
     const kind = message.headers["Flow-Kind"] as MessageKind | undefined;
     if (kind === "candidates") {
-      this.#apply(this.#flow.candidates(this.#parseCandidates(message)));
+      const found = parseJson(candidatesSchema, message);
+      this.#apply(this.#flow.candidates({ ...found, base: found.base as NodeId }));
       return;
     }
     if (kind === "refuse") {
@@ -315,8 +307,7 @@ class TreeManager implements Actor {
       return;
     }
     if (kind === "less") {
-      const { generation, held } = parseJson(lessSchema, message);
-      if (generation === this.#flow.generation && !this.#waitsForTurn) this.#fallBack(held);
+      this.#fallBack(message);
       return;
     }
     if (kind === "ack") {
@@ -330,14 +321,11 @@ class TreeManager implements Actor {
       this.#replay(`segment ${segment} is missing`);
   }
 
-  #parseCandidates(message: Message) {
-    const found = parseJson(candidatesSchema, message);
-    return { ...found, base: found.base as NodeId };
-  }
-
-  #fallBack(held: number): void {
+  #fallBack(message: Message): void {
+    const { generation, held } = parseJson(lessSchema, message);
     const { sid, kept } = this.#options;
-    const { generation, reused, journal } = this.#flow;
+    const { reused, journal } = this.#flow;
+    if (generation !== this.#flow.generation || this.#waitsForTurn) return;
     this.#context.log.write("info", "rows of an earlier session are gone", { sid, reused, held });
     kept.shorten(journal.slice(0, reused), held);
     this.#apply(this.#flow.fallBack(generation, held));
@@ -362,7 +350,9 @@ class TreeManager implements Actor {
     if (effect.type === "end") this.#end({ reason: effect.reason });
     else if (effect.type === "segment") this.#sendSegment(effect);
     else if (effect.type === "wake") this.#wakeAt(effect.atMs);
-    else if (this.#pipeline.hasDrafter) this.#askDrafter(effect);
+    else if (!this.#pipeline.hasDrafter) return;
+    else if (effect.type === "begin") this.#outlet.begin(this.#pipeline.epoch, effect);
+    else this.#expand(effect);
   }
 
   #wakeAt(atMs: number): void {
@@ -371,47 +361,17 @@ class TreeManager implements Actor {
     this.#wakeTimer = this.#context.after(restMs, () => this.#apply(this.#flow.wake()));
   }
 
-  #askDrafter(effect: Extract<FlowEffect, { type: "begin" | "expand" }>): void {
-    const { mesh, sid, request } = this.#options;
-    const { epoch } = this.#pipeline;
-    const { transport } = this.#context;
-    const subject = draftSubject(mesh, epoch, sid, request.drafter);
-    if (effect.type === "begin") {
-      const { generation, tokens, reused } = effect;
-      const { sampling, prompt } = request;
-      const promptTokens = prompt.length;
-      const begin: BeginMessage = { generation, tokens: [...tokens], promptTokens, sampling, reused };
-      transport.publish(subject, encodeJson(begin), { "Flow-Kind": "begin" });
-      return;
-    }
-    const { generation, base, position, path, size } = effect;
-    const expand: ExpandMessage = { generation, base, position, path: [...path], ...size };
-    transport.publish(subject, encodeJson(expand), { "Flow-Kind": "expand" });
+  #expand(effect: Extract<FlowEffect, { type: "expand" }>): void {
+    this.#outlet.expand(this.#pipeline.epoch, effect);
     this.#draftTimer?.unsubscribe();
-    this.#draftTimer = this.#context.after(DRAFT_LATE_MS, () => this.#apply(this.#flow.draftLate(base)));
+    const late = () => this.#apply(this.#flow.draftLate(effect.base));
+    this.#draftTimer = this.#context.after(DRAFT_LATE_MS, late);
   }
 
   #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
-    const { mesh, sid, request } = this.#options;
-    const { epoch } = this.#pipeline;
-    const { type: _, ...segment } = effect;
-    const spec: SessionSpec = {
-      sampling: request.sampling,
-      stopTokens: request.stopTokens,
-      lastPosition: this.#lastPosition,
-      prefillEnd: this.#flow.journal.length - 1,
-      promptTokens: request.prompt.length,
-      prunes: this.#policy.prunes,
-      reports: request.reports,
-      features: this.#wantsFeatures,
-      topLogprobs: request.topLogprobs,
-      grammar: request.grammar,
-      ...(this.#flow.reused > 0 && { prefix: this.#flow.journal.slice(0, this.#flow.reused) }),
-    };
-    const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
-    const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;
-    const { headers, body } = encodeSegment(frame, "f32");
-    this.#context.transport.publish(stageSubject(mesh, epoch, 0, sid), body, headers);
+    const { journal, reused } = this.#flow;
+    const session = { journal, reused, prunes: this.#policy.prunes, features: this.#wantsFeatures };
+    this.#outlet.segment(this.#pipeline.epoch, effect, session);
   }
 
   /** Any event moves the deadline: the pipeline always owes this session something until it ends. */
