@@ -19,8 +19,11 @@ export class DraftSession {
   readonly #layers: readonly number[];
   readonly #tokens: number[] = [];
   readonly #rows: readonly Map<number, Float32Array>[];
-  /** Per layer, the position after its last row: each layer's rows come in order. */
+  /** Per layer, where its rows began, and the position after its last one: each layer's rows come in order. */
+  readonly #starts: (number | undefined)[];
   readonly #ends: number[];
+  /** Until it is known where rows begin, none of them can be missed. */
+  #begun = false;
   /** Positions before this one have been handed out. */
   #done = 0;
 
@@ -28,6 +31,7 @@ export class DraftSession {
     this.generation = generation;
     this.#layers = layers;
     this.#rows = layers.map(() => new Map());
+    this.#starts = layers.map(() => undefined);
     this.#ends = layers.map(() => 0);
   }
 
@@ -39,6 +43,17 @@ export class DraftSession {
   /** Position whose row comes next; everything before it is in the draft head's context. */
   get done(): number {
     return this.#done;
+  }
+
+  /**
+   * All tokens that are certain, and how many positions need no rows, as the draft head's context has them already.
+   * False when rows after those are missing.
+   */
+  begin(tokens: readonly number[], done: number): boolean {
+    this.addTokens(0, tokens);
+    this.#begun = true;
+    this.#done = Math.max(this.#done, done);
+    return this.#starts.every((start) => start === undefined || start <= this.#done);
   }
 
   /** False when tokens before `position` are missing: a commit was lost. */
@@ -54,11 +69,14 @@ export class DraftSession {
     const byPosition = this.#rows[index];
     const first = positions[0];
     if (byPosition === undefined || first === undefined) return true;
-    if (first > (this.#ends[index] ?? 0)) return false;
+    const start = this.#starts[index] ?? (this.#begun ? this.#done : first);
+    const end = Math.max(start, this.#ends[index] ?? 0);
+    if (first > end) return false;
+    this.#starts[index] = Math.min(start, first);
     positions.forEach((position, row) => {
       if (position >= this.#done) byPosition.set(position, rows.slice(row * width, (row + 1) * width));
     });
-    this.#ends[index] = Math.max(this.#ends[index] ?? 0, first + positions.length);
+    this.#ends[index] = Math.max(end, first + positions.length);
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import { DraftSession } from "./draft-session.ts";
 import {
+  type BeginMessage,
   beginSchema,
   type CandidatesMessage,
   type CommitMessage,
@@ -18,6 +19,7 @@ import {
   endSchema,
   expandSchema,
   journalSchema,
+  type LessMessage,
   lastGeneration,
   type MessageKind,
   type ProgressMessage,
@@ -57,6 +59,8 @@ export function drafterActor(options: DrafterOptions): ActorDefinition {
 /** Sessions that nobody mentions for this long are forgotten: their end was lost. */
 const IDLE_MS_MAX = 15 * 60_000;
 const REAP_EVERY_MS = 60_000;
+/** What is on its way when a session ends comes within this time. */
+const LATE_ROWS_MS = 1000;
 
 interface Entry {
   lastUsedMs: number;
@@ -65,6 +69,8 @@ interface Entry {
   wanted: ExpandMessage | undefined;
   /** The newest expansion that the engine was asked for. */
   running: ExpandMessage | undefined;
+  /** The session is over: rows that are on their way still go into its context, and nothing is drafted. */
+  isOver: boolean;
 }
 
 interface Asked {
@@ -90,9 +96,13 @@ class Drafter implements Actor {
     this.#reapLater();
   }
 
+  account(): { readonly sessions: number } {
+    return { sessions: [...this.#sessions.values()].filter(({ isOver }) => !isOver).length };
+  }
+
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
-    for (const sid of [...this.#sessions.keys()]) await this.#forget(sid);
+    for (const sid of [...this.#sessions.keys(), ...this.#ended.keys()]) await this.#forget(sid);
   }
 
   async receive(message: Message): Promise<void> {
@@ -110,12 +120,7 @@ class Drafter implements Actor {
   async #addressed(sid: string, message: Message): Promise<void> {
     const kind = message.headers["Flow-Kind"];
     if (kind === "begin") {
-      const { generation, tokens, promptTokens, sampling } = parseJson(beginSchema, message);
-      const entry = await this.#entry(sid, generation);
-      if (entry === undefined) return;
-      entry.sampling = sampling;
-      entry.rows.addTokens(0, tokens);
-      await this.#options.engine.begin(sid, Uint32Array.from(tokens), promptTokens);
+      await this.#begin(sid, parseJson(beginSchema, message));
     } else if (kind === "expand") {
       const request = parseJson(expandSchema, message);
       const entry = await this.#entry(sid, request.generation);
@@ -125,11 +130,34 @@ class Drafter implements Actor {
       const entry = await this.#entry(sid, frame.generation);
       const { layer, positions, rows, width } = frame;
       if (entry?.rows.addRows(layer, positions, rows, width) === false) {
-        const progress: ProgressMessage = { generation: frame.generation, segment: positions[0] ?? 0 };
-        this.#toTree(sid, "gap", progress);
+        this.#gap(sid, frame.generation, positions[0] ?? 0);
       }
     }
     await this.#follow(sid);
+  }
+
+  async #begin(
+    sid: string,
+    { generation, tokens, promptTokens, sampling, reused }: BeginMessage,
+  ): Promise<void> {
+    const { engine } = this.#options;
+    const entry = await this.#entry(sid, generation);
+    if (entry === undefined || entry.sampling !== undefined) return;
+    await engine.begin(sid, Uint32Array.from(tokens), promptTokens);
+    const isFed = engine.taps.length > 0;
+    const held = isFed && reused > 0 ? ((await engine.takeOver?.(sid, reused)) ?? 0) : reused;
+    if (held < reused) {
+      const less: LessMessage = { generation, held };
+      this.#toTree(sid, "less", less);
+      return;
+    }
+    entry.sampling = sampling;
+    if (!entry.rows.begin(tokens, isFed ? reused : 0)) this.#gap(sid, generation, reused);
+  }
+
+  #gap(sid: string, generation: number, segment: number): void {
+    const progress: ProgressMessage = { generation, segment };
+    this.#toTree(sid, "gap", progress);
   }
 
   async #committed(sid: string, commit: CommitMessage): Promise<void> {
@@ -137,7 +165,7 @@ class Drafter implements Actor {
     const entry = this.#sessions.get(sid);
     if (entry?.rows.generation !== commit.generation || entry.sampling === undefined) return;
     if (entry.rows.addTokens(commit.position, commit.tokens)) await this.#follow(sid);
-    else this.#readJournal(sid, entry);
+    else if (!entry.isOver) this.#readJournal(sid, entry);
   }
 
   /** A commit was lost, or came before the session's begin: its tokens are in the journal. */
@@ -172,6 +200,7 @@ class Drafter implements Actor {
       sampling: undefined,
       wanted: undefined,
       running: undefined,
+      isOver: false,
       lastUsedMs: this.#context.clock.now(),
     };
     this.#sessions.set(sid, entry);
@@ -184,9 +213,16 @@ class Drafter implements Actor {
     const entry = this.#sessions.get(sid);
     if (entry?.sampling === undefined) return;
     entry.lastUsedMs = this.#context.clock.now();
-    for (let ready = entry.rows.take(); ready !== undefined; ready = entry.rows.take()) {
-      await engine.extend({ session: sid, ...ready });
+    try {
+      for (let ready = entry.rows.take(); ready !== undefined; ready = entry.rows.take()) {
+        await engine.extend({ session: sid, ...ready });
+      }
+    } catch (error) {
+      if (!entry.isOver) throw error;
+      // The engine has let go of it in the meantime.
+      await this.#forget(sid);
     }
+    if (entry.isOver) return;
     const { wanted } = entry;
     if (wanted === undefined || wanted.position > entry.rows.done) return;
     entry.wanted = undefined;
@@ -225,20 +261,33 @@ class Drafter implements Actor {
     this.#context.after(REAP_EVERY_MS, async () => {
       const before = this.#context.clock.now() - IDLE_MS_MAX;
       for (const [sid, { lastUsedMs }] of this.#sessions) if (lastUsedMs < before) await this.#forget(sid);
-      for (const [sid, { sinceMs }] of this.#ended) if (sinceMs < before) this.#ended.delete(sid);
+      for (const [sid, { sinceMs }] of this.#ended) {
+        if (sinceMs >= before) continue;
+        this.#ended.delete(sid);
+        // A later attempt of it may run.
+        if (!this.#sessions.has(sid)) await this.#forget(sid);
+      }
       this.#reapLater();
     });
   }
 
   /** What is still on its way must not begin the session again; a later attempt of it may. */
-  async #end(sid: string, { attempt }: EndMessage): Promise<void> {
+  async #end(sid: string, { attempt, reason }: EndMessage): Promise<void> {
     const sinceMs = this.#context.clock.now();
     this.#ended.set(sid, { generation: lastGeneration(attempt), sinceMs });
-    await this.#forget(sid);
+    const { engine } = this.#options;
+    const entry = this.#sessions.get(sid);
+    if (entry === undefined || reason === "error" || engine.keep === undefined) return this.#forget(sid);
+    entry.isOver = true;
+    entry.wanted = undefined;
+    await engine.keep(sid);
+    this.#context.after(LATE_ROWS_MS, () => {
+      if (this.#sessions.get(sid) === entry) this.#sessions.delete(sid);
+    });
   }
 
   async #forget(sid: string): Promise<void> {
-    if (!this.#sessions.delete(sid)) return;
+    this.#sessions.delete(sid);
     await this.#options.engine.release(sid);
   }
 }

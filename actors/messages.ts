@@ -65,6 +65,8 @@ export const sessionSpecSchema = v.object({
   topLogprobs: v.optional(topCount),
   /** What the answer must fit; absent: anything will do. */
   grammar: v.optional(grammar),
+  /** First tokens of the session that are not sent, because the stage should have their rows already. */
+  prefix: v.optional(ids),
 });
 export type SessionSpec = v.InferOutput<typeof sessionSpecSchema>;
 
@@ -95,6 +97,8 @@ export const openSchema = v.object({
   drafter: v.optional(v.string()),
   topLogprobs: v.optional(topCount),
   grammar: v.optional(grammar),
+  /** False: all of it is computed, whatever earlier sessions had. */
+  reuse: v.optional(v.boolean()),
 });
 export type OpenMessage = v.InferOutput<typeof openSchema>;
 
@@ -131,6 +135,8 @@ const statsSchema = v.object({
   acceptedTokens: count,
   segments: count,
   misses: count,
+  /** Tokens of the prompt that were not computed, but for replays of what was lost, as their rows were there. */
+  cachedTokens: v.optional(count, 0),
 });
 
 /** `session.<sid>.end`: every actor forgets the session. */
@@ -170,8 +176,21 @@ export const ackSchema = v.object({
 /** To the tree manager, kind `refuse`: a stage can't hold the session (its KV memory is used up, or its grammar is of no use). */
 export const refuseSchema = v.object({ generation: count, message: v.string() });
 
-/** To the drafter, kind `begin`: all tokens that are certain, from position 0; the answer begins at `promptTokens`. */
-export const beginSchema = v.object({ generation: count, tokens: ids, promptTokens: count, sampling });
+/** To the tree manager, kind `less`: of the first tokens that were not sent, stage or drafter has rows of `held` only. */
+export const lessSchema = v.object({ generation: count, held: count });
+export type LessMessage = v.InferOutput<typeof lessSchema>;
+
+/**
+ * To the drafter, kind `begin`: all tokens that are certain, from position 0; the answer begins at `promptTokens`.
+ * No features come of the first `reused` ones: the drafter should have them of another session.
+ */
+export const beginSchema = v.object({
+  generation: count,
+  tokens: ids,
+  promptTokens: count,
+  sampling,
+  reused: v.optional(count, 0),
+});
 export type BeginMessage = v.InferOutput<typeof beginSchema>;
 
 /** To the drafter, kind `expand`. `path` runs from the tree's root, at `position`, to node `base`. */
@@ -218,6 +237,8 @@ export const pipelineSchema = v.object({
   policies: v.array(v.string()),
   stages: count,
   numerics: v.string(),
+  /** Tokens of all sessions together that each stage has room for; absent while not all have told. */
+  kvTokens: v.optional(count),
 });
 export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
 
@@ -255,7 +276,7 @@ export const stageWorkSchema = v.object({
 export type StageWorkMessage = v.InferOutput<typeof stageWorkSchema>;
 
 /** The value of header `Flow-Kind` on JSON messages that share a subject. */
-export type MessageKind = "credit" | "ack" | "gap" | "refuse" | "begin" | "expand" | "candidates";
+export type MessageKind = "credit" | "ack" | "gap" | "less" | "refuse" | "begin" | "expand" | "candidates";
 
 /** Answer of `drafter.<name>`: a user's own drafter is there. */
 export const drafterReplySchema = v.object({ name: v.string(), description: v.string() });

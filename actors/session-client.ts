@@ -209,7 +209,8 @@ class ClientSession implements Session {
   /** Asks a tree host to take the session with the tokens that are here. */
   async #ask(): Promise<void> {
     const { mesh, transport } = this.#options;
-    const { prompt, sampling, stopTokens, maxTokens, policy, drafter, topLogprobs, grammar } = this.#request;
+    const { prompt, sampling, stopTokens, maxTokens, policy, drafter, topLogprobs, grammar, reuse } =
+      this.#request;
     const open: OpenMessage = {
       prompt: [...prompt],
       sampling,
@@ -219,6 +220,7 @@ class ClientSession implements Session {
       drafter,
       topLogprobs,
       grammar,
+      reuse,
       ...(this.#watched && { reports: true }),
       accepted: [...this.#accepted],
       epoch: this.#options.epoch(),
@@ -371,6 +373,7 @@ class ClientSession implements Session {
 
   #ownStats() {
     const known = { promptTokens: this.#promptLength, completionTokens: this.#accepted.length };
-    return { ...known, commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
+    const untold = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0 };
+    return { ...known, ...untold, cachedTokens: undefined };
   }
 }

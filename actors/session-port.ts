@@ -26,6 +26,8 @@ export interface SessionRequest {
   readonly topLogprobs?: number;
   /** What the answer must fit, an xgrammar structural tag as JSON; absent: anything will do. */
   readonly grammar?: string;
+  /** False: all of the prompt is computed, whatever earlier sessions had of it; for measurements. */
+  readonly reuse?: boolean;
 }
 
 export interface Session {
@@ -63,6 +65,8 @@ export interface SessionStats {
   readonly segments: number;
   /** Moves of the tree's root to a node that had not been sent. */
   readonly misses: number;
+  /** Tokens of the prompt that were not computed, as an earlier session began with them; undefined: the mesh did not tell. */
+  readonly cachedTokens: number | undefined;
 }
 
 export interface PipelineStatus {
@@ -74,6 +78,8 @@ export interface PipelineStatus {
   readonly policies: readonly string[];
   readonly stages: number;
   readonly numerics: string;
+  /** Tokens of all sessions together that the stages have room for; absent while that is not known. */
+  readonly kvTokens?: number | undefined;
 }
 
 export type SessionErrorCode = "busy" | "not_ready" | "invalid" | "failed";

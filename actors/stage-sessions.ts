@@ -71,6 +71,11 @@ export class StageSessions {
     return { kind: "next", session: known };
   }
 
+  /** Of this generation nothing can be used; a later one begins anew. */
+  giveUp(sid: string, generation: number, nowMs: number): void {
+    this.#broken.set(sid, { generation, sinceMs: nowMs });
+  }
+
   /** What is still on its way of a session that has ended is stale; a later attempt of it is not. */
   end(sid: string, attempt: number, nowMs: number): void {
     this.#sessions.delete(sid);
@@ -89,19 +94,21 @@ export class StageSessions {
     return [...this.#sessions].filter(([, session]) => session.lastUsedMs < before).map(([sid]) => sid);
   }
 
-  #break(sid: string, generation: number, sinceMs: number): Arrival {
-    this.#broken.set(sid, { generation, sinceMs });
+  #break(sid: string, generation: number, nowMs: number): Arrival {
+    this.giveUp(sid, generation, nowMs);
     return { kind: "gap" };
   }
 }
 
 function openSession(generation: number, specBytes: Uint8Array, nowMs: number): StageSession {
   const spec = parseJson(sessionSpecSchema, { subject: "session spec", body: specBytes });
+  const path = new PathTokens(spec.promptTokens);
+  path.write(0, spec.prefix ?? []);
   return {
     generation,
     spec,
     verification: new Verification(spec),
-    path: new PathTokens(spec.promptTokens),
+    path,
     taps: new TapStore(),
     commits: new DeferredCommits(),
     nextSequence: 1,

@@ -1,7 +1,6 @@
 import type { Epoch, NodeId, TokenId } from "../decoding/ids.ts";
-import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import { EMPTY_NODES, type Walk } from "../decoding/segment.ts";
-import { GrammarError, type TokenMask, type TokenMasks } from "../decoding/token-mask.ts";
+import { GrammarError, type TokenMasks } from "../decoding/token-mask.ts";
 import { KvBudgetError } from "../models/kv-cache.ts";
 import type { Pace } from "../models/pace.ts";
 import type { StageEngine, StageResult, TapRows } from "../models/stage-engine.ts";
@@ -26,6 +25,7 @@ import {
   type EndMessage,
   encodeJson,
   endSchema,
+  type LessMessage,
   type MessageKind,
   parseFrame,
   parseJson,
@@ -34,6 +34,7 @@ import {
 } from "./messages.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
 import { type StageSession, StageSessions } from "./stage-sessions.ts";
+import { type Verdict, verdictOn } from "./stage-verdict.ts";
 
 export interface StageOptions {
   readonly mesh: string;
@@ -57,17 +58,9 @@ export interface StageOptions {
 /** What a stage did with one segment; its times are milliseconds of the actor's clock. */
 export type StageWork = Omit<StageWorkMessage, "epoch" | "stage">;
 
-/** What the verifier found out with one segment. */
-interface Verdict {
-  /** Undefined when the walk has not moved. */
-  readonly walk: Walk | undefined;
-  /** One for each token of the walk, where the session asked for them. */
-  readonly logprobs: readonly PositionLogprobs[] | undefined;
-  /** Time that the target's tokens took. */
-  readonly headMs: number;
-}
-
-/** How often a stage looks for sessions whose end was lost. */
+/** Rows of ended sessions that nobody has taken over in this time are of no use any more. */
+const KEPT_MS_MAX = 15 * 60_000;
+/** How often a stage looks for those, and for sessions whose end was lost. */
 const REAP_EVERY_MS = 60_000;
 
 /**
@@ -88,6 +81,8 @@ class Stage implements Actor {
   readonly #options: StageOptions;
   readonly #context: ActorContext;
   readonly #sessions = new StageSessions();
+  /** Sessions that are over, with the time of that: the engine keeps their rows for others for a while. */
+  readonly #kept = new Map<string, number>();
   readonly #done = { segments: 0, nodes: 0 };
 
   constructor(options: StageOptions, context: ActorContext) {
@@ -116,9 +111,16 @@ class Stage implements Actor {
   }
 
   /** It overtakes segments that wait here, which must not begin the session again. */
-  async #ended(sid: string, { attempt }: EndMessage): Promise<void> {
-    this.#sessions.end(sid, attempt, this.#context.clock.now());
-    await this.#release(sid);
+  async #ended(sid: string, { attempt, reason }: EndMessage): Promise<void> {
+    const { engine, masks } = this.#options;
+    const nowMs = this.#context.clock.now();
+    const session = this.#sessions.get(sid);
+    this.#sessions.end(sid, attempt, nowMs);
+    masks?.release(sid);
+    if (session === undefined || reason === "error") return engine.release(sid);
+    this.#prune(sid, session, Number.POSITIVE_INFINITY);
+    this.#kept.set(sid, nowMs);
+    await engine.keep(sid);
   }
 
   account(): StageAccount {
@@ -127,18 +129,18 @@ class Stage implements Actor {
 
   /** The engine goes on to serve another epoch. */
   async stop(): Promise<void> {
-    for (const sid of this.#sessions.all) await this.#forget(sid);
+    for (const sid of [...this.#sessions.all, ...this.#kept.keys()]) await this.#forget(sid);
   }
 
   async #segment(sid: string, frame: SegmentFrame): Promise<void> {
-    const { epoch, engine, spec, pace, onWork } = this.#options;
+    const { epoch, spec, pace, onWork } = this.#options;
     const { clock } = this.#context;
     if (frame.epoch !== epoch) return;
     const beginMs = clock.now();
     const arrival = this.#sessions.arrive(sid, frame, beginMs);
     if (arrival.kind === "stale") return;
     if (arrival.kind === "gap") return this.#toTree(sid, "gap", frame);
-    if (arrival.kind === "fresh") await engine.release(sid);
+    if (arrival.kind === "fresh" && !(await this.#begin(sid, arrival.session, frame))) return;
     this.#prune(sid, arrival.session, frame.certain);
     const result = await this.#run(sid, frame);
     if (result === undefined) return;
@@ -175,6 +177,25 @@ class Stage implements Actor {
       bytes,
     };
     onWork?.(work, session.spec.reports ?? false);
+  }
+
+  /** False when the stage can't begin with the rows that it should have, which the tree manager is told. */
+  async #begin(sid: string, { spec }: StageSession, frame: SegmentFrame): Promise<boolean> {
+    const { engine, mesh, epoch } = this.#options;
+    const { generation } = frame;
+    const prefix = Uint32Array.from(spec.prefix ?? []);
+    this.#kept.delete(sid);
+    try {
+      const held = await engine.begin(sid, prefix);
+      if (held === prefix.length) return true;
+      this.#sessions.giveUp(sid, generation, this.#context.clock.now());
+      const less: LessMessage = { generation, held };
+      this.#publishKind(treeSubject(mesh, epoch, sid), "less", less);
+    } catch (error) {
+      if (!(error instanceof KvBudgetError)) throw error;
+      this.#refuse(sid, frame, error.message);
+    }
+    return false;
   }
 
   #refuse(sid: string, { generation }: SegmentFrame, message: string): void {
@@ -215,56 +236,14 @@ class Stage implements Actor {
     frame: SegmentFrame,
     result: StageResult,
   ): Promise<Verdict | "refused"> {
+    const { clock } = this.#context;
     try {
-      return await this.#walk(sid, session, frame, result);
+      return await verdictOn(sid, session, frame, result, { ...this.#options, clock });
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       this.#refuse(sid, frame, `the answer's grammar can't be followed: ${error.message}`);
       return "refused";
     }
-  }
-
-  async #walk(
-    sid: string,
-    session: StageSession,
-    frame: SegmentFrame,
-    result: StageResult,
-  ): Promise<Verdict> {
-    const { engine, hidden } = this.#options;
-    const { clock } = this.#context;
-    const { sampling, prefillEnd, topLogprobs } = session.spec;
-    const { path } = session;
-    const { nodes } = result;
-    if (frame.committed) path.write(path.length, nodes.tokens);
-    let headMs = 0;
-    const logprobs: PositionLogprobs[] = [];
-    const target = async (index: number, position: number) => {
-      const row = result.hidden.slice(index * hidden, (index + 1) * hidden);
-      const mask = await this.#mask(sid, session);
-      const wishes = { ...(topLogprobs !== undefined && { topLogprobs }), ...(mask && { mask }) };
-      const beginMs = clock.now();
-      const drawn = await engine.nextToken(row, sampling, position, path.counts(sampling), wishes);
-      headMs += clock.now() - beginMs;
-      const { token } = drawn;
-      if (drawn.logprobs) logprobs.push(drawn.logprobs);
-      path.write(position, [token]);
-      return token;
-    };
-    const last = nodes.ids.length - 1;
-    let walk: Walk | undefined;
-    if (!frame.committed) walk = await session.verification.advance(nodes, target);
-    else if (nodes.positions[last] === prefillEnd)
-      walk = await session.verification.begin(nodes, last, target);
-    return { walk, headMs, logprobs: topLogprobs === undefined ? undefined : logprobs };
-  }
-
-  /** What may follow the session's path; undefined: anything. */
-  async #mask(sid: string, { spec, path }: StageSession): Promise<TokenMask | undefined> {
-    const { grammar, stopTokens } = spec;
-    if (grammar === undefined) return undefined;
-    const { masks } = this.#options;
-    if (masks === undefined) throw new GrammarError("this stage makes no masks");
-    return await masks.next(sid, { grammar, stopTokens }, path.answer);
   }
 
   #publishVerdict(sid: string, session: StageSession, frame: SegmentFrame, verdict: Verdict): number {
@@ -357,17 +336,17 @@ class Stage implements Actor {
 
   async #forget(sid: string): Promise<void> {
     this.#sessions.forget(sid);
-    await this.#release(sid);
-  }
-
-  async #release(sid: string): Promise<void> {
+    this.#kept.delete(sid);
     this.#options.masks?.release(sid);
     await this.#options.engine.release(sid);
   }
 
   #reapLater(): void {
     this.#context.after(REAP_EVERY_MS, async () => {
-      for (const sid of this.#sessions.idle(this.#context.clock.now())) await this.#forget(sid);
+      const nowMs = this.#context.clock.now();
+      const tooLong = [...this.#kept].filter(([, sinceMs]) => nowMs - sinceMs > KEPT_MS_MAX);
+      const idle = [...this.#sessions.idle(nowMs), ...tooLong.map(([sid]) => sid)];
+      for (const sid of idle) await this.#forget(sid);
       this.#reapLater();
     });
   }

@@ -5,8 +5,10 @@ import { PolicyError } from "../decoding/policies/registry.ts";
 import { ANY, eventSubject, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import { KeptPrefixes } from "./kept-prefixes.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
+  actorUpSchema,
   dropMalformed,
   type EndMessage,
   encodeJson,
@@ -80,6 +82,7 @@ class TreeHost implements Actor {
   readonly #context: ActorContext;
   readonly #sessions = new Map<string, TreeSession>();
   readonly #turns: PrefillTurns;
+  readonly #kept: KeptPrefixes;
   #place: TreePlace;
   #serves = true;
   #tables: SegmentCosts[];
@@ -90,12 +93,14 @@ class TreeHost implements Actor {
     this.#context = context;
     this.#turns = new PrefillTurns(context.clock);
     this.#place = options;
+    this.#kept = new KeptPrefixes(options.epoch);
     this.#tables = [...options.costs];
     this.#costs = new PipelineCosts(this.#tables);
     // Not as a queue: a tree host that is gone, and the server does not know yet, would get its share.
     context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "placement"), { lane: "normal" });
+    context.listen(eventSubject(options.mesh, "up"), { lane: "normal" });
   }
 
   async receive(message: Message): Promise<void> {
@@ -103,6 +108,7 @@ class TreeHost implements Actor {
     if (address?.to === "event") {
       try {
         if (address.kind === "placement") this.#follow(message);
+        else if (address.kind === "up") this.#restarted(message);
         else this.#refreshCosts(message);
       } catch (error) {
         dropMalformed(this.#context.log, error);
@@ -126,12 +132,19 @@ class TreeHost implements Actor {
     this.#costs = new PipelineCosts(this.#tables);
   }
 
+  /** What it had rows of is gone. */
+  #restarted(message: Message): void {
+    const { epoch } = parseJson(actorUpSchema, message);
+    if (epoch === this.#place.epoch) this.#kept.clear();
+  }
+
   #follow(message: Message): void {
     const { epoch, plan } = parseJson(placementSchema, message);
     if (epoch <= this.#place.epoch || plan === undefined) return;
     const { host } = this.#options;
     this.#serves = host === undefined || plan.tree === host;
     this.#place = treePlace(epoch as Epoch, plan);
+    this.#kept.clear(epoch as Epoch);
     this.#tables = [...this.#place.costs];
     this.#costs = new PipelineCosts(this.#tables);
   }
@@ -184,8 +197,8 @@ class TreeHost implements Actor {
       );
     };
     const pipeline = this.#place;
-    const turns = this.#turns;
-    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, turns, onEnd };
+    const [turns, kept] = [this.#turns, this.#kept];
+    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, kept, turns, onEnd };
     const supervised = { transport, clock, log, supervision: NO_RESTART, metadata: () => ({ mesh }) };
     const ref = await spawn(treeManagerActor(manager), supervised);
     this.#sessions.set(sid, { ref, attempt: request.attempt });
@@ -209,6 +222,7 @@ class TreeHost implements Actor {
         acceptedTokens: 0,
         segments: 0,
         misses: 0,
+        cachedTokens: 0,
       },
     };
     transport.publish(sessionSubject(this.#options.mesh, sid, "end"), encodeJson(end));

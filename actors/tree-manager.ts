@@ -3,42 +3,35 @@ import type { Epoch, NodeId } from "../decoding/ids.ts";
 import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { Policy } from "../decoding/policies/policy.ts";
 import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/session-flow.ts";
-import { encodeSegment } from "../transport/frame.ts";
-import {
-  draftSubject,
-  eventSubject,
-  sessionSubject,
-  stageSubject,
-  treeSubject,
-} from "../transport/subjects.ts";
+import { eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
 import { drafterActorName } from "./drafter.ts";
+import type { KeptPrefixes } from "./kept-prefixes.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
   ackSchema,
   actorUpSchema,
-  type BeginMessage,
   cancelSchema,
   candidatesSchema,
   commitSchema,
   dropMalformed,
   type EndMessage,
-  type ExpandMessage,
   encodeJson,
   firstGeneration,
   type JournalMessage,
+  lessSchema,
   type MessageKind,
   type OpenMessage,
   parseJson,
   progressSchema,
   refuseSchema,
   type SessionAccount,
-  type SessionSpec,
 } from "./messages.ts";
 import type { PrefillTurns } from "./prefill-turns.ts";
 import { ReplayPatience } from "./replay-patience.ts";
 import type { Actor, ActorContext, ActorDefinition } from "./runtime/actor.ts";
+import { lastPositionOf, SessionOutlet } from "./session-outlet.ts";
 
 /** Where the session's segments go. */
 export interface TreePipeline {
@@ -59,6 +52,8 @@ export interface TreeManagerOptions {
   readonly costs: () => PipelineCosts;
   /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
   readonly chunkNodes: number;
+  /** What stages and drafter are expected to have rows of; shared by all sessions. */
+  readonly kept: KeptPrefixes;
   /** Of all sessions that may have to prefill again at the same time. */
   readonly turns: PrefillTurns;
   /** Called once when the session is over; the owner then stops the actor. */
@@ -90,8 +85,8 @@ export function treeManagerActor(options: TreeManagerOptions): ActorDefinition {
 class TreeManager implements Actor {
   readonly #options: TreeManagerOptions;
   readonly #context: ActorContext;
+  readonly #outlet: SessionOutlet;
   readonly #flow: SessionFlow;
-  readonly #lastPosition: number;
   #pipeline: TreePipeline;
   #policy: Policy;
   #inbox: Subscription;
@@ -105,6 +100,10 @@ class TreeManager implements Actor {
   #wakeTimer: Subscription | undefined;
   readonly #patience: ReplayPatience;
   #committedAtMs: number;
+  /** Position of the newest commit: what came with earlier ones, the drafter has had. */
+  #committedAt: number | undefined;
+  /** The last generation whose prompt is known to have gone through. */
+  #prefilledGeneration = -1;
   /** Until it may prefill again, nothing is sent. */
   #waitsForTurn = false;
   /** Where it is to go on at its turn; absent: where it was. */
@@ -115,14 +114,16 @@ class TreeManager implements Actor {
     this.#options = options;
     this.#context = context;
     const { mesh, sid, request, pipeline } = options;
+    this.#outlet = new SessionOutlet({ mesh, sid, request, transport: context.transport });
     this.#pipeline = this.#drafted(pipeline);
     this.#policy = options.makePolicy(pipeline.stageCount);
     this.#patience = new ReplayPatience(context.clock);
     this.#committedAtMs = context.clock.now();
-    this.#lastPosition = request.prompt.length + request.maxTokens - 1;
+    const known = [...request.prompt, ...request.accepted];
     this.#flow = new SessionFlow({
       prompt: toTokens(request.prompt),
-      rule: { stopTokens: request.stopTokens, lastPosition: this.#lastPosition },
+      reused: request.reuse === false ? 0 : options.kept.reusable(pipeline.epoch, known, this.#wantsFeatures),
+      rule: { stopTokens: request.stopTokens, lastPosition: lastPositionOf(request) },
       accepted: toTokens(request.accepted),
       generation: firstGeneration(request.attempt),
       policy: this.#policy,
@@ -198,8 +199,25 @@ class TreeManager implements Actor {
     const walk = { nodes: toNodes(commit.nodes), tokens: toTokens(commit.tokens), position };
     const known = this.#flow.journal.length;
     const effects = this.#flow.commit({ generation, segment, ...walk });
+    if (generation === this.#flow.generation && this.#flow.journal.length > position) {
+      this.#committedAt = position;
+      if (this.#prefilledGeneration < generation) this.#remember();
+      this.#prefilledGeneration = generation;
+    }
     this.#logprobs.push(...logprobs.slice(known - position, this.#flow.journal.length - position));
     this.#apply(effects);
+  }
+
+  /** Whether stages send the mesh's drafter this session's features. */
+  get #wantsFeatures(): boolean {
+    return this.#pipeline.hasDrafter && this.#options.request.drafter === undefined;
+  }
+
+  /** Others that begin alike need not compute what is certain of this session. */
+  #remember(): void {
+    if (this.#committedAt === undefined) return;
+    const tokens = this.#flow.journal.slice(0, this.#committedAt);
+    this.#options.kept.add(this.#pipeline.epoch, tokens, this.#wantsFeatures);
   }
 
   #cancelled(message: Message): void {
@@ -279,12 +297,17 @@ class TreeManager implements Actor {
   #addressed(message: Message): void {
     const kind = message.headers["Flow-Kind"] as MessageKind | undefined;
     if (kind === "candidates") {
-      this.#apply(this.#flow.candidates(this.#parseCandidates(message)));
+      const found = parseJson(candidatesSchema, message);
+      this.#apply(this.#flow.candidates({ ...found, base: found.base as NodeId }));
       return;
     }
     if (kind === "refuse") {
       const refusal = parseJson(refuseSchema, message);
       this.#end({ reason: "error", message: refusal.message });
+      return;
+    }
+    if (kind === "less") {
+      this.#fallBack(message);
       return;
     }
     if (kind === "ack") {
@@ -298,9 +321,14 @@ class TreeManager implements Actor {
       this.#replay(`segment ${segment} is missing`);
   }
 
-  #parseCandidates(message: Message) {
-    const found = parseJson(candidatesSchema, message);
-    return { ...found, base: found.base as NodeId };
+  #fallBack(message: Message): void {
+    const { generation, held } = parseJson(lessSchema, message);
+    const { sid, kept } = this.#options;
+    const { reused, journal } = this.#flow;
+    if (generation !== this.#flow.generation || this.#waitsForTurn) return;
+    this.#context.log.write("info", "rows of an earlier session are gone", { sid, reused, held });
+    kept.shorten(journal.slice(0, reused), held);
+    this.#apply(this.#flow.fallBack(generation, held));
   }
 
   #replay(why: string, isPipelinesFault = true): void {
@@ -322,7 +350,9 @@ class TreeManager implements Actor {
     if (effect.type === "end") this.#end({ reason: effect.reason });
     else if (effect.type === "segment") this.#sendSegment(effect);
     else if (effect.type === "wake") this.#wakeAt(effect.atMs);
-    else if (this.#pipeline.hasDrafter) this.#askDrafter(effect);
+    else if (!this.#pipeline.hasDrafter) return;
+    else if (effect.type === "begin") this.#outlet.begin(this.#pipeline.epoch, effect);
+    else this.#expand(effect);
   }
 
   #wakeAt(atMs: number): void {
@@ -331,46 +361,17 @@ class TreeManager implements Actor {
     this.#wakeTimer = this.#context.after(restMs, () => this.#apply(this.#flow.wake()));
   }
 
-  #askDrafter(effect: Extract<FlowEffect, { type: "begin" | "expand" }>): void {
-    const { mesh, sid, request } = this.#options;
-    const { epoch } = this.#pipeline;
-    const { transport } = this.#context;
-    const subject = draftSubject(mesh, epoch, sid, request.drafter);
-    if (effect.type === "begin") {
-      const { generation, tokens } = effect;
-      const { sampling, prompt } = request;
-      const promptTokens = prompt.length;
-      const begin: BeginMessage = { generation, tokens: [...tokens], promptTokens, sampling };
-      transport.publish(subject, encodeJson(begin), { "Flow-Kind": "begin" });
-      return;
-    }
-    const { generation, base, position, path, size } = effect;
-    const expand: ExpandMessage = { generation, base, position, path: [...path], ...size };
-    transport.publish(subject, encodeJson(expand), { "Flow-Kind": "expand" });
+  #expand(effect: Extract<FlowEffect, { type: "expand" }>): void {
+    this.#outlet.expand(this.#pipeline.epoch, effect);
     this.#draftTimer?.unsubscribe();
-    this.#draftTimer = this.#context.after(DRAFT_LATE_MS, () => this.#apply(this.#flow.draftLate(base)));
+    const late = () => this.#apply(this.#flow.draftLate(effect.base));
+    this.#draftTimer = this.#context.after(DRAFT_LATE_MS, late);
   }
 
   #sendSegment(effect: Extract<FlowEffect, { type: "segment" }>): void {
-    const { mesh, sid, request } = this.#options;
-    const { epoch } = this.#pipeline;
-    const { type: _, ...segment } = effect;
-    const spec: SessionSpec = {
-      sampling: request.sampling,
-      stopTokens: request.stopTokens,
-      lastPosition: this.#lastPosition,
-      prefillEnd: this.#flow.journal.length - 1,
-      promptTokens: request.prompt.length,
-      prunes: this.#policy.prunes,
-      reports: request.reports,
-      features: this.#pipeline.hasDrafter && request.drafter === undefined,
-      topLogprobs: request.topLogprobs,
-      grammar: request.grammar,
-    };
-    const first = segment.sequence === 0 ? { spec: encodeJson(spec) } : {};
-    const frame = { kind: "segment", epoch, width: 0, ...segment, ...first } as const;
-    const { headers, body } = encodeSegment(frame, "f32");
-    this.#context.transport.publish(stageSubject(mesh, epoch, 0, sid), body, headers);
+    const { journal, reused } = this.#flow;
+    const session = { journal, reused, prunes: this.#policy.prunes, features: this.#wantsFeatures };
+    this.#outlet.segment(this.#pipeline.epoch, effect, session);
   }
 
   /** Any event moves the deadline: the pipeline always owes this session something until it ends. */
@@ -386,6 +387,7 @@ class TreeManager implements Actor {
     for (const timer of [...this.#flowTimers(), this.#short, this.#started]) timer?.unsubscribe();
     const { mesh, sid, request, turns, onEnd } = this.#options;
     turns.release(sid);
+    if (end.reason !== "error") this.#remember();
     const { replays: _, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;

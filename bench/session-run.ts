@@ -56,7 +56,7 @@ export async function runSession(
   order: SessionOrder,
 ): Promise<{ readonly run: SessionRun; readonly record: SessionRecord }> {
   const begunMs = performance.timeOrigin + performance.now();
-  const session = await bench.sessions.open(order);
+  const session = await bench.sessions.open({ ...order, reuse: false });
   const tokens: number[] = [];
   for await (const commit of session.commits) tokens.push(...commit.tokens);
   const { reason, message, stats } = await session.ended;

@@ -107,7 +107,7 @@ async function recordSession(
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const sampling = { ...GREEDY, temperature, seed };
     const order = { prompt: prompt.tokens, sampling, maxTokens, stopTokens, policy: POLICY };
-    const session = await sessions.open(order);
+    const session = await sessions.open({ ...order, reuse: false });
     const tokens: number[] = [];
     for await (const commit of session.commits) tokens.push(...commit.tokens);
     const { reason, message } = await session.ended;

@@ -157,6 +157,7 @@ async function startUnit(start: UnitStart): Promise<RunningUnit> {
         return supervisor.missing === undefined ? child?.pid : undefined;
       },
       ...(payload?.costs && { costs: payload.costs }),
+      ...(payload?.kvTokens !== undefined && { kvTokens: payload.kvTokens }),
       enter(entered) {
         place = entered;
         child?.tell(rolePlace(entered));

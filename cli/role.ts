@@ -56,6 +56,8 @@ export interface StageRole extends MeshMember {
 /** What a stage says when it is ready. */
 export interface StagePayload {
   readonly costs: CostTable;
+  /** Tokens of all sessions together that there is room for keys and values of. */
+  readonly kvTokens: number;
 }
 
 export interface DrafterRole extends MeshMember {

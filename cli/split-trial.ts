@@ -117,7 +117,9 @@ async function measure(client: SessionClient, modelPath: string): Promise<number
   const prompt = text.encodeText(PROMPT);
   let best = 0;
   for (let i = 0; i < ANSWERS; i++) {
-    const session = await client.open({ prompt, sampling: GREEDY, maxTokens: TOKENS, stopTokens: [] });
+    const session = await client.open({
+      ...{ prompt, sampling: GREEDY, maxTokens: TOKENS, stopTokens: [], reuse: false },
+    });
     let firstMs: number | undefined;
     let count = 0;
     for await (const { tokens } of session.commits) {

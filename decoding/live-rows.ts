@@ -45,7 +45,9 @@ export class LiveRows {
   readonly #free: number[] = [];
   /** [capacity] mask row of a node that sees the committed path and nothing else. */
   #committedMask = new Float32Array(0);
-  #committedRows = 0;
+  /** By position on the committed path. */
+  readonly #pathTokens: number[] = [];
+  readonly #pathRows: number[] = [];
   #head: NodeId = NO_NODE;
   /** The target's token after the head, once known. */
   #next: TokenId | undefined;
@@ -61,7 +63,17 @@ export class LiveRows {
 
   /** Rows in use: the committed path and the live nodes. */
   get liveCount(): number {
-    return this.#committedRows + this.#live.size;
+    return this.#pathRows.length + this.#live.size;
+  }
+
+  /** Tokens of the committed path, by position. */
+  get pathTokens(): readonly number[] {
+    return this.#pathTokens;
+  }
+
+  /** KV rows of the committed path, by position. */
+  get pathRows(): readonly number[] {
+    return this.#pathRows;
   }
 
   /** Capacity after `admit` of up to `nodes` more nodes; lets the caller refuse before anything changes. */
@@ -106,7 +118,7 @@ export class LiveRows {
     const path = this.#pathTo(last);
     for (const { id, node } of path) {
       this.#live.delete(id);
-      this.#extendPath(id, node.row);
+      this.#extendPath(id, node.row, node.token);
     }
     this.#next = next;
     return {
@@ -114,6 +126,28 @@ export class LiveRows {
       positions: path.map(({ node }) => node.position),
       dead: this.#prune(),
     };
+  }
+
+  /**
+   * Keeps the first `length` tokens of the committed path and nothing else. What follows is committed nodes whose
+   * first has no parent, as at the beginning of a prompt.
+   */
+  truncate(length: number): void {
+    for (const { row } of this.#live.values()) this.#free.push(row);
+    this.#live.clear();
+    for (const row of this.#pathRows.splice(length)) {
+      this.#committedMask[row] = MASKED;
+      this.#free.push(row);
+    }
+    this.#pathTokens.splice(length);
+    this.#head = NO_NODE;
+    this.#next = undefined;
+  }
+
+  /** Begins with a committed path of these tokens, whose rows [0, tokens.length) the caller fills. Only when new. */
+  adopt(tokens: ArrayLike<number>): void {
+    const rows = this.#takeRows(tokens.length);
+    for (let i = 0; i < rows.length; i++) this.#extendPath(NO_NODE, rows[i]!, tokens[i]!);
   }
 
   #assertExtendsPath(parent: NodeId, localIndex: ReadonlyMap<NodeId, number>): void {
@@ -165,7 +199,7 @@ export class LiveRows {
   #record(nodes: SegmentNodes, index: number, row: number, committed: boolean): void {
     const id = nodes.ids[index]! as NodeId;
     if (committed) {
-      this.#extendPath(id, row);
+      this.#extendPath(id, row, nodes.tokens[index]!);
       return;
     }
     this.#live.set(id, {
@@ -176,9 +210,10 @@ export class LiveRows {
     });
   }
 
-  #extendPath(id: NodeId, row: number): void {
+  #extendPath(id: NodeId, row: number, token: number): void {
     this.#committedMask[row] = 0;
-    this.#committedRows++;
+    this.#pathTokens.push(token);
+    this.#pathRows.push(row);
     this.#head = id;
     this.#next = undefined;
   }

@@ -32,6 +32,14 @@ export class PathTokens {
     return this.#tokens.slice(this.#promptTokens);
   }
 
+  /** How many tokens this path and the other one begin with alike. */
+  commonLength(other: PathTokens): number {
+    const most = Math.min(this.length, other.length);
+    let length = 0;
+    while (length < most && this.#tokens[length] === other.#tokens[length]) length++;
+    return length;
+  }
+
   /**
    * Writes `tokens` at `start`, at most the present length (else a RangeError). Later tokens stay if
    * nothing changes, since then they are still what follows; else they go.

@@ -8,7 +8,13 @@ import { type EndRule, endsAt } from "./walk.ts";
 
 /** What the tree manager must do next; the flow itself does no I/O. */
 export type FlowEffect =
-  | { readonly type: "begin"; readonly generation: number; readonly tokens: readonly TokenId[] }
+  | {
+      readonly type: "begin";
+      readonly generation: number;
+      readonly tokens: readonly TokenId[];
+      /** Of them, the first that are not sent, as stages and drafter have their rows. */
+      readonly reused: number;
+    }
   | {
       readonly type: "segment";
       readonly generation: number;
@@ -56,6 +62,8 @@ export interface FlowOptions {
   /** Prompt tokens a segment. */
   readonly chunkNodes: number;
   readonly hasDrafter: boolean;
+  /** The first tokens of prompt and answer that stages and drafter are expected to have rows of; not all of them. */
+  readonly reused?: number;
   /** Tokens of the answer that are certain already, when a session goes on elsewhere. */
   readonly accepted?: readonly TokenId[];
   /** To begin with; higher than any that this session has had. */
@@ -77,6 +85,8 @@ export interface FlowStats {
   /** Moves of the root to a node that had not been sent: the pipeline had to be begun anew from there. */
   readonly misses: number;
   readonly replays: number;
+  /** Tokens of the prompt that were not computed, but for replays of what was lost. */
+  readonly cachedTokens: number;
 }
 
 /** Expansions in a row that may come too late before the flow stops waiting for the drafter. */
@@ -95,8 +105,10 @@ export class SessionFlow {
   #generation: number;
   #sent = -1;
   #verified = -1;
+  /** Journal tokens before this one are not sent in this generation: their rows are there already. */
+  #reused: number;
   /** Journal tokens from here on have not been sent as prompt chunks in this generation. */
-  #prefilled = 0;
+  #prefilled: number;
   #nextId = 0;
   #tree: DraftTree | undefined;
   #drafting: NodeId | undefined;
@@ -104,7 +116,15 @@ export class SessionFlow {
   #ended = false;
   readonly #draftIds = new Set<NodeId>();
   readonly #firstStage = new FirstStage();
-  #stats = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0, replays: 0 };
+  #stats = {
+    commits: 0,
+    draftTokens: 0,
+    acceptedTokens: 0,
+    segments: 0,
+    misses: 0,
+    replays: 0,
+    cachedTokens: 0,
+  };
 
   constructor(options: FlowOptions) {
     if (options.prompt.length === 0) throw new RangeError("a prompt has at least one token");
@@ -112,6 +132,8 @@ export class SessionFlow {
     this.#pipeline = options;
     this.#generation = options.generation ?? 0;
     this.#journal = [...options.prompt, ...(options.accepted ?? [])];
+    this.#reused = options.reused ?? 0;
+    this.#prefilled = this.#reused;
   }
 
   get generation(): number {
@@ -121,6 +143,11 @@ export class SessionFlow {
   /** Prompt and accepted tokens, by position. */
   get journal(): readonly TokenId[] {
     return this.#journal;
+  }
+
+  /** Of the journal's first tokens, how many are not sent in this generation. */
+  get reused(): number {
+    return this.#reused;
   }
 
   get ended(): boolean {
@@ -140,13 +167,14 @@ export class SessionFlow {
     return [...this.#begin(), ...this.#pump()];
   }
 
-  /** Something was lost, or a stage started anew: sends all that is certain again. */
-  replay(): FlowEffect[] {
+  /** Something was lost, or a stage started anew: sends all that is certain again, but for the first `reused` tokens. */
+  replay(reused = 0): FlowEffect[] {
     if (this.#ended) return [];
     this.#generation++;
+    this.#reused = reused;
     this.#sent = this.#verified = -1;
     this.#firstStage.reset();
-    this.#prefilled = 0;
+    this.#prefilled = reused;
     this.#nextId = this.#tree?.nextId ?? this.#nextId;
     this.#tree = undefined;
     this.#drafting = undefined;
@@ -177,6 +205,14 @@ export class SessionFlow {
     return this.#pump();
   }
 
+  /** A stage, or the drafter, has rows of the first `held` tokens only: begins again with what it has. */
+  fallBack(generation: number, held: number): FlowEffect[] {
+    if (generation !== this.#generation || held >= this.#reused) return [];
+    // The drafter may notice after the first commit.
+    this.#stats.cachedTokens = Math.min(this.#stats.cachedTokens, held);
+    return this.replay(held);
+  }
+
   gap(generation: number): FlowEffect[] {
     return generation === this.#generation ? this.replay() : [];
   }
@@ -188,7 +224,9 @@ export class SessionFlow {
     if (known < 0) return this.replay();
     if (known >= commit.tokens.length) return this.#pump();
     const fresh = commit.tokens.slice(known);
-    this.#stats.commits++;
+    if (this.#stats.commits++ === 0) {
+      this.#stats.cachedTokens = Math.min(this.#reused, this.#options.prompt.length);
+    }
     for (const token of fresh) {
       const position = this.#journal.push(token) - 1;
       if (endsAt(this.#options.rule, token, position)) return this.#end(token);
@@ -219,7 +257,8 @@ export class SessionFlow {
   }
 
   #begin(): FlowEffect[] {
-    return [{ type: "begin", generation: this.#generation, tokens: [...this.#journal] }];
+    const tokens = [...this.#journal];
+    return [{ type: "begin", generation: this.#generation, tokens, reused: this.#reused }];
   }
 
   #verify(segment: number): void {
@@ -308,7 +347,7 @@ export class SessionFlow {
     const ids = Uint32Array.from(tokens, () => this.#nextId++);
     const nodes = {
       ids,
-      parents: ids.map((id, index) => (from + index === 0 ? NO_NODE : id - 1)),
+      parents: ids.map((id, index) => (from + index === this.#reused ? NO_NODE : id - 1)),
       tokens: Uint32Array.from(tokens),
       positions: ids.map((_, index) => from + index),
     };

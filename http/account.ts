@@ -12,14 +12,20 @@ export const envelope = ({ shape, status }: Reply): Fields => ({
   system_fingerprint: fingerprint(status),
 });
 
-/** The prompt counts once, however many choices there are. */
+/**
+ * The prompt counts once, however many choices there are, and as cached only what was for each of them. That is
+ * absent when the mesh did not tell in time.
+ */
 export function usage({ request }: Reply, results: readonly GenerationResult[]): Fields {
   const promptTokens = request.prompt.length;
   const completionTokens = sum(results, (result) => result.completionTokens);
+  const cached = results.map(({ stats }) => stats?.cachedTokens);
+  const known = cached.every((count) => count !== undefined);
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    ...(known && { prompt_tokens_details: { cached_tokens: Math.min(...cached) } }),
   };
 }
 

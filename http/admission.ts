@@ -5,6 +5,7 @@ import {
   type SessionRequest,
 } from "../actors/session-port.ts";
 import { PolicyError, parsePolicy } from "../decoding/policies/registry.ts";
+import type { Room } from "./admission-queue.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
 import type { GenerationParams } from "./schemas.ts";
 
@@ -117,10 +118,20 @@ export function toSessionRequest(
     ...(params.policy === undefined ? {} : { policy: params.policy }),
     ...(params.live === undefined ? {} : { live: params.live }),
     ...(params.drafter === undefined ? {} : { drafter: params.drafter }),
+    ...(params.reuse ? {} : { reuse: false }),
     ...(params.topLogprobs === undefined ? {} : { topLogprobs: params.topLogprobs }),
     ...(params.grammar === undefined ? {} : { grammar: params.grammar }),
   };
 }
+
+/** Rows that a session's guesses may take beside its tokens. */
+const TREE_ROWS = 256;
+
+/** Room that sessions need in each stage, however long their answers become. */
+export const roomFor = (requests: readonly SessionRequest[]): Room => ({
+  sessions: requests.length,
+  tokens: requests.reduce((sum, { prompt, maxTokens }) => sum + prompt.length + maxTokens + TREE_ROWS, 0),
+});
 
 /**
  * One request a choice: the first has the seed that was asked for, each next one the seed after it. Only

@@ -8,6 +8,7 @@ import {
   requireNumerics,
   requirePolicy,
   requireTokens,
+  roomFor,
   toSessionRequest,
 } from "./admission.ts";
 import type { Gateway, GatewayEnv } from "./gateway.ts";
@@ -39,10 +40,16 @@ export async function answer(
   // An open session waits for its turn without a byte sent, and an answer may take its time.
   c.env?.keepOpen?.();
   const { signal } = c.req.raw;
-  const open = (one: SessionRequest) =>
-    openGeneration(gateway, { request: one, stops: params.stops, signal, requestedAt, charge: c.var.charge });
+  const requests = choiceRequests(request, params.choices);
+  const client = c.var.keyHash ?? c.env?.address ?? "";
+  const { leave } = await gateway.queue.enter({ ...roomFor(requests), client, signal });
+  const open = (one: SessionRequest) => {
+    const { charge } = c.var;
+    const options = { request: one, stops: params.stops, signal, requestedAt, charge, onOver: leave };
+    return openGeneration(gateway, options);
+  };
   c.var.charge?.(request.prompt.length);
-  const generations = await openAll(choiceRequests(request, params.choices), open);
+  const generations = await openAll(requests, open);
   return await respond(c, gateway, { shape, params, status, request, requestedAt, generations });
 }
 

@@ -22,6 +22,7 @@ export function authentication(ring: KeyRing, clock: Clock): MiddlewareHandler<G
     }
     const key = findKey(keys, presented);
     if (key === undefined) throw refused("this API key is not one that is known here", "invalid_api_key");
+    c.set("keyHash", key.sha256);
     // Only what costs the mesh something counts.
     if (c.req.method === "POST") {
       const admitted = limits.admit(key);

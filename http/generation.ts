@@ -54,12 +54,19 @@ export interface GenerationOptions {
   readonly requestedAt: number;
   /** Told of each token of the answer, as it comes. */
   readonly charge: ((tokens: number) => void) | undefined;
+  /** Called once, when its session is over or could not be opened. */
+  readonly onOver: () => void;
 }
 
 /** Opens the session of one answer. Rejects with SessionError, or with ApiError when the client left. */
 export async function openGeneration(gateway: Gateway, options: GenerationOptions): Promise<Generation> {
-  const session = await gateway.sessions.open(options.request);
-  return new Generation(gateway, session, options);
+  try {
+    const session = await gateway.sessions.open(options.request);
+    return new Generation(gateway, session, options);
+  } catch (error) {
+    options.onOver();
+    throw error;
+  }
 }
 
 /** One answer: a session's tokens turned into text, up to its end or its first stop string. */
@@ -69,6 +76,7 @@ export class Generation {
   readonly #signal: AbortSignal;
   readonly #requestedAt: number;
   readonly #charge: GenerationOptions["charge"];
+  readonly #onOver: GenerationOptions["onOver"];
   readonly #meter: SessionMeter;
   readonly #decoder: TokenDecoder;
   readonly #cut: StopCut;
@@ -91,6 +99,7 @@ export class Generation {
     this.#signal = options.signal;
     this.#requestedAt = options.requestedAt;
     this.#charge = options.charge;
+    this.#onOver = options.onOver;
     this.#meter = gateway.metrics.openSession(options.request.prompt.length, options.requestedAt);
     this.#decoder = gateway.text.decoder();
     this.#cut = new StopCut(options.stops);
@@ -142,6 +151,7 @@ export class Generation {
     } finally {
       this.#signal.removeEventListener("abort", this.#onAbort);
       this.#meter.end(outcome, stats);
+      this.#onOver();
     }
   }
 

@@ -68,6 +68,18 @@ export class GatewayMetrics {
     registerProcessMetrics(this.registry);
   }
 
+  /** `waiting`: requests that wait for room just now. */
+  watchQueue(waiting: () => number): void {
+    new Gauge({
+      name: "flowmesh_requests_waiting",
+      help: "Requests that wait until the mesh has room for them",
+      registers: this.#registers,
+      collect() {
+        this.set(waiting());
+      },
+    });
+  }
+
   countRequest(method: string, route: string, status: number): void {
     this.#requests.inc({ method, route, status });
   }

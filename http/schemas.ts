@@ -86,6 +86,7 @@ const generationFields = {
       policy: v.nullish(v.string()),
       live: v.nullish(liveName),
       drafter: v.nullish(drafterName),
+      reuse: v.nullish(v.boolean()),
       numerics: v.nullish(v.string()),
       commits: v.nullish(v.boolean(), false),
       timings: v.nullish(v.boolean(), false),
@@ -130,6 +131,8 @@ export interface GenerationParams {
   /** Name under which the answer may be watched. */
   readonly live: string | undefined;
   readonly drafter: string | undefined;
+  /** Whether the prompt's beginning may come from earlier sessions. */
+  readonly reuse: boolean;
   /** Numerics that the request insists on. */
   readonly numerics: string | undefined;
   /** Choices, each with a seed of its own. */
@@ -198,6 +201,7 @@ function generationParams(
     policy: flowmesh?.policy ?? undefined,
     live: flowmesh?.live ?? undefined,
     drafter: flowmesh?.drafter ?? undefined,
+    reuse: flowmesh?.reuse ?? true,
     numerics: flowmesh?.numerics ?? undefined,
     choices: request.n,
     topLogprobs,

@@ -50,7 +50,11 @@ function listen(app: Hono<GatewayEnv>, { hostname, port, tls }: HttpAddress) {
       hostname,
       port,
       ...(tls && { tls: { cert: Bun.file(tls.cert), key: Bun.file(tls.key) } }),
-      fetch: (request, server) => app.fetch(request, { keepOpen: () => server.timeout(request, 0) }),
+      fetch: (request, server) =>
+        app.fetch(request, {
+          keepOpen: () => server.timeout(request, 0),
+          address: server.requestIP(request)?.address,
+        }),
     });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;

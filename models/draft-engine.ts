@@ -40,6 +40,12 @@ export interface DraftEngine {
    * The first `promptTokens` are the prompt; all of them when it is absent.
    */
   begin(session: string, tokens: Uint32Array, promptTokens?: number): Promise<void>;
+  /**
+   * Right after `begin`: gives the session the context of its first `rows` positions, copied from any session, kept
+   * or not, that has it of the same tokens. Gives how many of them one has; when that is not all, nothing has
+   * changed. Engines without taps have no use for it.
+   */
+  takeOver?(session: string, rows: number): Promise<number>;
   extend(context: DraftContext): Promise<void>;
   /**
    * The candidates that `request` asks for, best first. With `onFound`, growth `best` tells those that it
@@ -47,6 +53,11 @@ export interface DraftEngine {
    * A newer `extend`, `expand` or `release` of the session ends an expansion early with what it has.
    */
   expand(request: DraftRequest, onFound?: (found: DraftCandidates) => void): Promise<DraftCandidates>;
+  /**
+   * The session is over: its expansion ends, and its context is kept for others while there is memory set aside for
+   * that. It may still be extended. Engines without taps release it instead.
+   */
+  keep?(session: string): Promise<void>;
   release(session: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -70,6 +70,17 @@ export class KvCache {
     this.#capacity = rows;
   }
 
+  /** Copies these rows of another cache of the same shape to rows [0, rows.length), for which there is room. */
+  copyFrom(source: KvCache, rows: readonly number[]): void {
+    const capacity = this.#capacity;
+    const copy = (from: readonly Float32Array[], to: readonly Float32Array[]) =>
+      from.forEach((array, layer) => {
+        copyRows({ array, capacity: source.capacity }, { array: to[layer]!, capacity }, rows, this.#shape);
+      });
+    copy(source.keys, this.#keys);
+    copy(source.values, this.#values);
+  }
+
   /**
    * Stores a run's new rows: `fresh` is the graph's `kv_new` [2 · layers, kvHeads, nodes, headDim]; node i
    * goes to `rows[i]`, and nodes beyond `rows` are padding.
@@ -89,6 +100,25 @@ export class KvCache {
       }
     }
     if (at !== fresh.length) throw new RangeError(`${fresh.length} new elements, expected ${kvHeads * at}`);
+  }
+}
+
+interface Rows {
+  /** [kvHeads, capacity, headDim] */
+  readonly array: Float32Array;
+  readonly capacity: number;
+}
+
+/** Rows that follow each other are copied at once: mostly that is all of a head's. */
+function copyRows(from: Rows, to: Rows, rows: readonly number[], { kvHeads, headDim }: KvShape): void {
+  for (let start = 0, end = 0; start < rows.length; start = end) {
+    end = start + 1;
+    while (rows[end] === rows[end - 1]! + 1) end++;
+    for (let head = 0; head < kvHeads; head++) {
+      const first = (head * from.capacity + rows[start]!) * headDim;
+      const run = from.array.subarray(first, first + (end - start) * headDim);
+      to.array.set(run, (head * to.capacity + start) * headDim);
+    }
   }
 }
 

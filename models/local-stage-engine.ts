@@ -7,7 +7,15 @@ import { EMPTY_NODES, type SegmentNodes } from "../decoding/segment.ts";
 import { maskLogits } from "../decoding/token-mask.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import { SerialQueue } from "./serial-queue.ts";
-import type { DrawnToken, DrawWishes, StageEngine, StageResult, StageRun, TapRows } from "./stage-engine.ts";
+import type {
+  DrawnToken,
+  DrawWishes,
+  StageEngine,
+  StageResult,
+  StageRun,
+  StageUsage,
+  TapRows,
+} from "./stage-engine.ts";
 import type { RowCache, StageMath } from "./stage-math.ts";
 import { StageSession } from "./stage-session.ts";
 
@@ -24,6 +32,8 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
   readonly #math: StageMath<Cache>;
   readonly #kvBudgetBytes: number;
   readonly #sessions = new Map<string, StageSession<Cache>>();
+  /** Of sessions that are over; the one that was not used for longest comes first. */
+  readonly #kept = new Map<string, StageSession<Cache>>();
   readonly #queue = new SerialQueue();
   readonly #sampler = new Sampler();
 
@@ -58,19 +68,30 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     });
   }
 
+  begin(session: string, prefix: Uint32Array): Promise<number> {
+    return this.#queue.run(() => this.#begin(session, prefix));
+  }
+
+  keep(session: string): Promise<void> {
+    return this.#queue.run(() => this.#keep(session));
+  }
+
   release(session: string): Promise<void> {
     return this.#queue.run(() => {
       this.#sessions.delete(session);
+      this.#kept.delete(session);
     });
   }
 
-  usage(): Promise<{ sessions: number; liveRows: number; allocatedBytes: number }> {
+  usage(): Promise<StageUsage> {
     return this.#queue.run(() => {
       const sessions = [...this.#sessions.values()];
       return {
         sessions: sessions.length,
         liveRows: sessions.reduce((sum, { liveRows }) => sum + liveRows, 0),
-        allocatedBytes: sessions.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0),
+        allocatedBytes: bytesOf(this.#sessions),
+        keptSessions: this.#kept.size,
+        keptBytes: bytesOf(this.#kept),
       };
     });
   }
@@ -78,6 +99,7 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
   close(): Promise<void> {
     return this.#queue.run(() => {
       this.#sessions.clear();
+      this.#kept.clear();
       return this.#math.close();
     });
   }
@@ -87,7 +109,7 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     const session = this.#sessionFor(name, nodes, committed);
     if (!session || nodes.ids.length === 0) return nothing();
     this.#refuseWrongWidth(nodes.ids.length, hidden);
-    this.#refuseOverBudget(session, nodes.ids.length);
+    this.#makeRoom(session.bytesWith(nodes.ids.length) - session.allocatedBytes);
     const admission = session.admit(nodes, committed);
     if (admission.nodes.ids.length === 0) return nothing();
     this.#sessions.set(name, session);
@@ -103,11 +125,65 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     }
   }
 
+  #begin(name: string, prefix: Uint32Array): number {
+    if (prefix.length === 0) {
+      this.#sessions.delete(name);
+      return 0;
+    }
+    const source = this.#longestBeginning(name, prefix);
+    if (source === undefined || source.common < prefix.length) return source?.common ?? 0;
+    if (this.#sessions.get(name) === source.session) source.session.truncate(prefix.length);
+    else this.#sessions.set(name, this.#takeOver(source, prefix));
+    return prefix.length;
+  }
+
+  /** Its own rows are the best, then those that were kept last. */
+  #longestBeginning(name: string, prefix: Uint32Array): Beginning<Cache> | undefined {
+    const own = this.#sessions.get(name);
+    const others = [...this.#sessions, ...this.#kept].reverse();
+    let best: Beginning<Cache> | undefined;
+    for (const [other, session] of own === undefined ? others : [[name, own] as const, ...others]) {
+      const common = session.commonWith(prefix);
+      if (common > (best?.common ?? 0)) best = { name: other, session, common };
+    }
+    return best;
+  }
+
+  /** Kept rows that are all used are moved; others are copied, where there is room for a copy. */
+  #takeOver({ name, session }: Beginning<Cache>, prefix: Uint32Array): StageSession<Cache> {
+    const copy = new StageSession(this.#math);
+    const copyBytes = copy.bytesWith(prefix.length);
+    if (this.#kept.get(name) === session) {
+      this.#kept.delete(name);
+      const hasMore = session.committed > prefix.length;
+      if (!hasMore || !this.#hasRoom(copyBytes + session.allocatedBytes)) {
+        session.truncate(prefix.length);
+        return session;
+      }
+      // Put back as the one that was used last.
+      this.#kept.set(name, session);
+    } else this.#makeRoom(copyBytes);
+    copy.copyBeginning(session, prefix);
+    return copy;
+  }
+
+  #keep(name: string): void {
+    const session = this.#sessions.get(name);
+    if (session === undefined) return;
+    this.#sessions.delete(name);
+    session.truncate(session.committed);
+    if (session.committed === 0) return;
+    for (const [other, kept] of this.#kept) if (kept.isBeginningOf(session)) this.#kept.delete(other);
+    if ([...this.#kept.values()].some((kept) => session.isBeginningOf(kept))) return;
+    this.#kept.set(name, session);
+  }
+
   /** A session begins with the first token of its prompt; late segments of one that ended find nothing. */
   #sessionFor(name: string, nodes: SegmentNodes, committed: boolean): StageSession<Cache> | undefined {
     const known = this.#sessions.get(name);
     if (known) return known;
-    return committed && nodes.parents[0] === NO_NODE ? new StageSession(this.#math) : undefined;
+    const isFirst = nodes.parents[0] === NO_NODE && nodes.positions[0] === 0;
+    return committed && isFirst ? new StageSession(this.#math) : undefined;
   }
 
   #refuseWrongWidth(nodes: number, hidden: Float32Array | undefined): void {
@@ -116,12 +192,37 @@ export class LocalStageEngine<Cache extends RowCache> implements StageEngine {
     throw new RangeError(`${nodes} nodes need ${expected} hidden elements, got ${hidden.length}`);
   }
 
-  #refuseOverBudget(session: StageSession<Cache>, nodes: number): void {
-    let neededBytes = session.bytesWith(nodes) - session.allocatedBytes;
-    if (neededBytes === 0) return;
-    for (const { allocatedBytes } of this.#sessions.values()) neededBytes += allocatedBytes;
-    if (neededBytes > this.#kvBudgetBytes) throw new KvBudgetError(neededBytes, this.#kvBudgetBytes);
+  /** Lets go of what is kept until there is room. @throws {KvBudgetError} when running sessions leave none. */
+  #makeRoom(freshBytes: number): void {
+    if (freshBytes === 0 || this.#hasRoom(freshBytes)) return;
+    throw new KvBudgetError(bytesOf(this.#sessions) + freshBytes, this.#kvBudgetBytes);
   }
+
+  /** Lets go of what is kept, but only if that makes enough room. */
+  #hasRoom(freshBytes: number): boolean {
+    let neededBytes = bytesOf(this.#sessions) + freshBytes;
+    if (neededBytes > this.#kvBudgetBytes) return false;
+    neededBytes += bytesOf(this.#kept);
+    for (const [name, { allocatedBytes }] of this.#kept) {
+      if (neededBytes <= this.#kvBudgetBytes) break;
+      this.#kept.delete(name);
+      neededBytes -= allocatedBytes;
+    }
+    return true;
+  }
+}
+
+/** A session whose committed path has the first `common` tokens that are looked for. */
+interface Beginning<Cache extends RowCache> {
+  readonly name: string;
+  readonly session: StageSession<Cache>;
+  readonly common: number;
+}
+
+function bytesOf(sessions: ReadonlyMap<string, { readonly allocatedBytes: number }>): number {
+  let bytes = 0;
+  for (const { allocatedBytes } of sessions.values()) bytes += allocatedBytes;
+  return bytes;
 }
 
 /** The rows [kept, width] of `kept`, a subset of `nodes` in the same order. */

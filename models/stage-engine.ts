@@ -78,9 +78,30 @@ export interface StageEngine {
     counts: PathCounts,
     wishes?: DrawWishes,
   ): Promise<DrawnToken>;
-  /** Frees all rows of the session; unknown sessions are ignored. */
+  /**
+   * The session begins, maybe anew: what it had is gone but for the rows of `prefix`, its first tokens. Those it has
+   * from now on, taken over from any session that begins with them, kept or not. Gives the number of tokens of
+   * `prefix` that one has; when that is not all of them, nothing has changed.
+   * @throws {KvBudgetError} when there is no room for them.
+   */
+  begin(session: string, prefix: Uint32Array): Promise<number>;
+  /**
+   * The session is over. The rows of its committed path are kept for others as long as running sessions do not need
+   * the memory; those that were not used for longest go first. Unknown sessions are ignored.
+   */
+  keep(session: string): Promise<void>;
+  /** Frees all rows of the session, kept ones too; unknown sessions are ignored. */
   release(session: string): Promise<void>;
-  /** Live and allocated KV rows, for memory accounting and leak tests. */
-  usage(): Promise<{ sessions: number; liveRows: number; allocatedBytes: number }>;
+  usage(): Promise<StageUsage>;
   close(): Promise<void>;
+}
+
+/** For memory accounting and leak tests. */
+export interface StageUsage {
+  /** Those that run; this and the next two do not count what is kept of others. */
+  readonly sessions: number;
+  readonly liveRows: number;
+  readonly allocatedBytes: number;
+  readonly keptSessions: number;
+  readonly keptBytes: number;
 }

@@ -3,7 +3,10 @@ import type { Admission } from "../decoding/live-rows.ts";
 /** Keys and values of one session, one row a node. */
 export interface RowCache {
   readonly allocatedBytes: number;
+  /** Makes room for at least `rows` rows; those that exist keep their numbers. */
   grow(rows: number): void;
+  /** Copies these rows of another session's cache to rows [0, rows.length), for which there is room. */
+  copyFrom(source: this, rows: readonly number[]): void;
 }
 
 export interface StageForward {

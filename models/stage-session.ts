@@ -21,6 +21,11 @@ export class StageSession<Cache extends RowCache> {
     return this.#rows.liveCount;
   }
 
+  /** Length of the committed path. */
+  get committed(): number {
+    return this.#rows.pathTokens.length;
+  }
+
   get allocatedBytes(): number {
     return this.#cache.allocatedBytes;
   }
@@ -28,6 +33,31 @@ export class StageSession<Cache extends RowCache> {
   /** Bytes that the cache would have with that many more nodes. */
   bytesWith(nodes: number): number {
     return this.#rows.capacityFor(nodes) * this.#math.bytesPerRow;
+  }
+
+  /** How many tokens at their beginnings the committed path and `tokens` have in common. */
+  commonWith(tokens: ArrayLike<number>): number {
+    const { pathTokens } = this.#rows;
+    let length = 0;
+    while (length < tokens.length && tokens[length] === pathTokens[length]) length++;
+    return length;
+  }
+
+  /** Whether the other one's committed path begins with all of this one's. */
+  isBeginningOf(other: StageSession<Cache>): boolean {
+    return other.commonWith(this.#rows.pathTokens) === this.committed;
+  }
+
+  /** Keeps the first `length` tokens of the committed path and nothing else; see `LiveRows.truncate`. */
+  truncate(length: number): void {
+    this.#rows.truncate(length);
+  }
+
+  /** Begins with a copy of another session's first rows, which are those of `tokens`. Only when new. */
+  copyBeginning(source: StageSession<Cache>, tokens: ArrayLike<number>): void {
+    this.#rows.adopt(tokens);
+    this.#cache.grow(this.#rows.capacity);
+    this.#cache.copyFrom(source.#cache, source.#rows.pathRows.slice(0, tokens.length));
   }
 
   admit(segment: SegmentNodes, committed: boolean): Admission {

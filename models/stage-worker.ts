@@ -47,6 +47,11 @@ class StageHost {
         return undefined;
       case "nextToken":
         return stage.nextToken(call.hiddenRow, call.sampling, call.position, call.counts, call.wishes);
+      case "begin":
+        return stage.begin(call.session, call.prefix);
+      case "keep":
+        await stage.keep(call.session);
+        return undefined;
       case "release":
         await stage.release(call.session);
         return undefined;

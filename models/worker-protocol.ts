@@ -31,6 +31,8 @@ export type StageCall =
       readonly counts: PathCounts;
       readonly wishes: DrawWishes;
     }
+  | { readonly kind: "begin"; readonly session: string; readonly prefix: Uint32Array }
+  | { readonly kind: "keep"; readonly session: string }
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "usage" }
   | { readonly kind: "close" };
@@ -42,6 +44,8 @@ export type StageAnswers = {
   run: Answer<"run">;
   commit: undefined;
   nextToken: Answer<"nextToken">;
+  begin: Answer<"begin">;
+  keep: undefined;
   release: undefined;
   usage: Answer<"usage">;
   close: undefined;

@@ -2,7 +2,14 @@ import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import { KvBudgetError } from "./kv-cache.ts";
-import type { DrawnToken, DrawWishes, StageEngine, StageResult, StageRun } from "./stage-engine.ts";
+import type {
+  DrawnToken,
+  DrawWishes,
+  StageEngine,
+  StageResult,
+  StageRun,
+  StageUsage,
+} from "./stage-engine.ts";
 import { WorkerCalls } from "./worker-calls.ts";
 import type { StageAnswers, StageCall, StageEngineOptions, StageFailure } from "./worker-protocol.ts";
 
@@ -59,11 +66,19 @@ export class WorkerStageEngine implements StageEngine {
     return this.#calls.ask<"nextToken">({ kind: "nextToken", hiddenRow, sampling, position, counts, wishes });
   }
 
+  begin(session: string, prefix: Uint32Array): Promise<number> {
+    return this.#calls.ask<"begin">({ kind: "begin", session, prefix });
+  }
+
+  async keep(session: string): Promise<void> {
+    await this.#calls.ask<"keep">({ kind: "keep", session });
+  }
+
   async release(session: string): Promise<void> {
     await this.#calls.ask<"release">({ kind: "release", session });
   }
 
-  usage(): Promise<{ sessions: number; liveRows: number; allocatedBytes: number }> {
+  usage(): Promise<StageUsage> {
     return this.#calls.ask<"usage">({ kind: "usage" });
   }
 

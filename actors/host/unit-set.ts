@@ -89,6 +89,7 @@ export class UnitSet {
       ...(epoch !== undefined && { epoch }),
       ...(unit.role === "stage" && { layers: [unit.firstLayer, unit.endLayer] as [number, number] }),
       ...(running?.costs !== undefined && { costs: [...running.costs] }),
+      ...(running?.kvTokens !== undefined && { kvTokens: running.kvTokens }),
       state: running?.pid === undefined ? "starting" : epoch === undefined ? "ready" : "active",
     }));
   }

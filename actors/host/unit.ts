@@ -26,6 +26,8 @@ export interface RunningUnit {
   readonly pid: number | undefined;
   /** What a stage measured of itself. */
   readonly costs?: SegmentCosts;
+  /** Tokens that a stage has room for keys and values of. */
+  readonly kvTokens?: number;
   /** Serves that epoch from now on, with nothing left of the one before; again after a restart. */
   enter(place: UnitPlace): void;
   /** Resolves with the reason when it ended too often to be started again. */

@@ -251,7 +251,7 @@ export class Coordinator {
     const measured: Plan = {
       ...plan,
       stages: plan.stages.map((stage) => {
-        const costs = this.#costsOf(stage.host, [stage.firstLayer, stage.endLayer]);
+        const costs = this.#stageActor(stage.host, [stage.firstLayer, stage.endLayer])?.costs;
         return costs === undefined ? stage : { ...stage, costs };
       }),
     };
@@ -268,9 +268,18 @@ export class Coordinator {
     });
   }
 
-  #costsOf(host: string, [first, end]: readonly [number, number]) {
+  #stageActor(host: string, [first, end]: readonly [number, number]) {
     const actors = this.#hosts.get(host)?.record.actors ?? [];
-    return actors.find(({ layers }) => layers?.[0] === first && layers[1] === end)?.costs;
+    return actors.find(({ layers }) => layers?.[0] === first && layers[1] === end);
+  }
+
+  /** What the stage with the least room has; undefined while one of them has not told. */
+  #kvTokens(plan: Plan): number | undefined {
+    let least = Number.POSITIVE_INFINITY;
+    for (const { host, firstLayer, endLayer } of plan.stages) {
+      least = Math.min(least, this.#stageActor(host, [firstLayer, endLayer])?.kvTokens ?? Number.NaN);
+    }
+    return Number.isFinite(least) ? least : undefined;
   }
 
   async #write(placement: PlacementRecord): Promise<void> {
@@ -293,6 +302,7 @@ export class Coordinator {
   #status(nowMs: number): PipelineMessage {
     const { model } = this.#mesh;
     const { epoch, plan, short } = this.#placement;
+    const kvTokens = plan && this.#kvTokens(plan);
     const serves = {
       epoch,
       modelId: model.id,
@@ -300,6 +310,7 @@ export class Coordinator {
       policies: [...POLICIES.keys()],
       stages: plan?.stages.length ?? 0,
       numerics: model.numerics,
+      ...(kvTokens !== undefined && { kvTokens }),
     };
     const absent = this.#absent();
     this.#absentSinceMs = absent === undefined ? undefined : (this.#absentSinceMs ?? nowMs);

@@ -43,6 +43,8 @@ export const actorSchema = v.object({
   layers: v.optional(v.tuple([count, count])),
   state: v.picklist(["starting", "ready", "active"]),
   costs: v.optional(costsSchema),
+  /** Of a stage: tokens of all sessions together that it has room for. */
+  kvTokens: v.optional(count),
 });
 export type ActorRecord = v.InferOutput<typeof actorSchema>;
 

@@ -3,6 +3,7 @@ import { LiveFeed } from "../../actors/live-feed.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
 import { announce } from "../../actors/runtime/micro.ts";
 import { SessionClient } from "../../actors/session-client.ts";
+import { AdmissionQueue } from "../../http/admission-queue.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
 import { serveHttp } from "../../http/server.ts";
@@ -12,6 +13,10 @@ import { pageOnce } from "../../web/build.ts";
 import { KeysFile } from "../keys-file.ts";
 import type { GatewayRole, RoleStart } from "../role.ts";
 import { joinMesh, memberMetadata } from "./membership.ts";
+
+/** At once; the tree host takes more, for other gateways and for those that have just ended. */
+const SESSIONS_MAX = 128;
+const WAITING = { waitingMax: 256, patienceMs: 30_000 };
 
 export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
   const { mesh, listen: hostname, port, modelPath } = role;
@@ -26,8 +31,15 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     started: new Date(),
     endpoints: () => [],
   });
+  const room = () => ({
+    sessions: SESSIONS_MAX,
+    tokens: sessions.status().kvTokens ?? Number.POSITIVE_INFINITY,
+  });
+  const queue = new AdmissionQueue({ clock: systemClock, room, ...WAITING });
+  metrics.watchQueue(() => queue.waiting);
   const app = createApp({
     sessions,
+    queue,
     text,
     metrics,
     clock: systemClock,

@@ -8,6 +8,7 @@ import { epoch, type TokenId } from "../../decoding/ids.ts";
 import type { TokenMasks } from "../../decoding/token-mask.ts";
 import { formatCosts, measureCosts } from "../../models/cost-table.ts";
 import { GrammarMasks } from "../../models/grammar/grammar-masks.ts";
+import { kvBytesPerRow } from "../../models/kv-cache.ts";
 import { LiveCosts } from "../../models/live-costs.ts";
 import { loadModelText } from "../../models/model-text.ts";
 import { Pace, type PaceFit } from "../../models/pace.ts";
@@ -28,7 +29,8 @@ const COST_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 export const startStage: RoleStart<StageRole> = async (role, context) => {
   const { layers, folder, threads, kvBudgetBytes } = role;
   const clock = systemClock;
-  const { hidden } = await readManifest(folder);
+  const { hidden, kvHeads, headDim } = await readManifest(folder);
+  const rowBytes = kvBytesPerRow({ layers: layers.endLayer - layers.firstLayer, kvHeads, headDim });
   const engine = await startStageEngine({ dir: folder, threads, kvBudgetBytes });
   engine.ended.then((error) => error && context.fail(error), context.fail);
   const isLast = layers.endLayer === layers.layerCount;
@@ -45,7 +47,10 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
   );
   if (role.place !== undefined) await placed.enter(role.place);
   return {
-    payload: { costs: costs instanceof LiveCosts ? costs.table : costs } satisfies StagePayload,
+    payload: {
+      costs: costs instanceof LiveCosts ? costs.table : costs,
+      kvTokens: Math.floor(kvBudgetBytes / rowBytes),
+    } satisfies StagePayload,
     tell: (place) => void placed.enter(place as RolePlace),
     async stop() {
       await placed.stop();

@@ -19,8 +19,10 @@ export type DraftCall =
       readonly tokens: Uint32Array;
       readonly promptTokens: number;
     }
+  | { readonly kind: "takeOver"; readonly session: string; readonly rows: number }
   | { readonly kind: "extend"; readonly context: DraftContext }
   | { readonly kind: "expand"; readonly request: DraftRequest; readonly tells: boolean }
+  | { readonly kind: "keep"; readonly session: string }
   | { readonly kind: "release"; readonly session: string }
   | { readonly kind: "close" };
 
@@ -28,8 +30,10 @@ export type DraftAnswers = {
   /** The head's taps. */
   open: readonly number[];
   begin: undefined;
+  takeOver: number;
   extend: undefined;
   expand: DraftCandidates;
+  keep: undefined;
   release: undefined;
   close: undefined;
 };

@@ -1,5 +1,4 @@
 import { type MessagePort, parentPort } from "node:worker_threads";
-import type { DraftEngine } from "../draft-engine.ts";
 import { DraftContextError } from "./draft-context-error.ts";
 import type {
   DraftAnswer,
@@ -15,7 +14,7 @@ import { OrtHeadModel } from "./ort-head-model.ts";
 
 /** Answers the requests of the thread that started this one. */
 function serve(port: MessagePort): void {
-  let opening: Promise<DraftEngine> | undefined;
+  let opening: Promise<HeadDraftEngine> | undefined;
   const respond = (response: DraftWorkerResponse) => port.postMessage(response);
   port.on("message", async ({ id, call }: DraftWorkerRequest) => {
     try {
@@ -29,12 +28,12 @@ function serve(port: MessagePort): void {
   });
 }
 
-async function open({ dir, threads, withNgrams }: HeadEngineOptions): Promise<DraftEngine> {
+async function open({ dir, threads, withNgrams }: HeadEngineOptions): Promise<HeadDraftEngine> {
   return new HeadDraftEngine(await OrtHeadModel.open(dir, threads), { withNgrams });
 }
 
 async function perform(
-  engine: DraftEngine,
+  engine: HeadDraftEngine,
   call: DraftCall,
   tell: (part: DraftPart) => void,
 ): Promise<DraftAnswer> {
@@ -43,6 +42,11 @@ async function perform(
       return engine.taps;
     case "begin":
       await engine.begin(call.session, call.tokens, call.promptTokens);
+      return undefined;
+    case "takeOver":
+      return engine.takeOver(call.session, call.rows);
+    case "keep":
+      await engine.keep(call.session);
       return undefined;
     case "extend":
       await engine.extend(call.context);

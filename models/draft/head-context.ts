@@ -23,6 +23,11 @@ export class HeadContext {
     this.#layers = Array.from({ length: model.layers }, () => ({ keys: empty, values: empty }));
   }
 
+  get allocatedBytes(): number {
+    const { layers, kvHeads, headDim } = this.#model;
+    return 2 * layers * kvHeads * this.#capacity * headDim * Float32Array.BYTES_PER_ELEMENT;
+  }
+
   /** Verified positions: the next row to come is that of this position. */
   get verified(): number {
     return this.#verified;
@@ -40,6 +45,24 @@ export class HeadContext {
   truncate(position: number): void {
     this.#verified = Math.min(this.#verified, position);
     this.#drafted = 0;
+  }
+
+  /** Begins with a copy of another context's first `rows` verified positions. Only when new. */
+  copyFrom(source: HeadContext, rows: number): void {
+    this.reserve(rows);
+    const { kvHeads, headDim } = this.#model;
+    const copy = (from: Float32Array, to: Float32Array) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const first = head * source.#capacity * headDim;
+        to.set(from.subarray(first, first + rows * headDim), head * this.#capacity * headDim);
+      }
+    };
+    source.#layers.forEach(({ keys, values }, layer) => {
+      const own = this.#layers[layer]!;
+      copy(keys, own.keys);
+      copy(values, own.values);
+    });
+    this.#verified = rows;
   }
 
   forgetDrafted(): void {

@@ -19,13 +19,19 @@ interface Entry {
   readonly queue: SerialQueue;
   /** Counts what makes a running expansion stale. */
   changes: number;
+  /** The session is over, and its context is there for others. */
+  isKept: boolean;
 }
+
+/** Memory for contexts of sessions that are over. */
+const KEPT_BYTES_MAX = 256 * 2 ** 20;
 
 /** Drafts with a trained head in the calling thread. */
 export class HeadDraftEngine implements DraftEngine {
   readonly #model: HeadModel;
   readonly #options: HeadDraftOptions;
   readonly #distribution: HeadDistribution;
+  /** Of those that are kept, the one that ended first comes first. */
   readonly #sessions = new Map<string, Entry>();
   readonly #running = new Set<Promise<unknown>>();
 
@@ -47,7 +53,39 @@ export class HeadDraftEngine implements DraftEngine {
     text?.write(0, tokens);
     const distribution = this.#distribution;
     const session = new HeadSession({ name, model: this.#model, distribution, path, text });
-    this.#sessions.set(name, { session, queue: new SerialQueue(), changes: 0 });
+    this.#sessions.set(name, { session, queue: new SerialQueue(), changes: 0, isKept: false });
+  }
+
+  async takeOver(name: string, rows: number): Promise<number> {
+    const target = this.#sessions.get(name);
+    if (target === undefined) throw new DraftContextError(name, "it was not begun");
+    let [most, source]: [number, Entry | undefined] = [0, undefined];
+    for (const entry of this.#sessions.values()) {
+      const has = entry === target ? 0 : entry.session.rowsFor(target.session);
+      if (has >= most) [most, source] = [has, entry];
+    }
+    if (most < rows || source === undefined) return most;
+    target.session.copyContext(source.session, rows);
+    return rows;
+  }
+
+  async keep(name: string): Promise<void> {
+    const ended = this.#outdate(name);
+    if (ended === undefined) return;
+    this.#sessions.delete(name);
+    const kept = () => [...this.#sessions].filter(([, { isKept }]) => isKept);
+    // What is a beginning of this one is of no more use.
+    for (const [other, { session }] of kept()) {
+      if (session.isBeginningOf(ended.session)) this.#sessions.delete(other);
+    }
+    ended.isKept = true;
+    this.#sessions.set(name, ended);
+    let bytes = kept().reduce((sum, [, { session }]) => sum + session.allocatedBytes, 0);
+    for (const [other, { session }] of kept()) {
+      if (bytes <= KEPT_BYTES_MAX) break;
+      this.#sessions.delete(other);
+      bytes -= session.allocatedBytes;
+    }
   }
 
   async extend(context: DraftContext): Promise<void> {

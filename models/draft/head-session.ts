@@ -90,6 +90,26 @@ export class HeadSession {
     this.#text = text;
   }
 
+  get allocatedBytes(): number {
+    return this.#context.allocatedBytes;
+  }
+
+  /** Verified positions whose rows another session with this one's tokens could use. */
+  rowsFor(other: HeadSession): number {
+    // A row holds its position's next token, too.
+    return Math.min(this.#context.verified, Math.max(0, this.#path.commonLength(other.#path) - 1));
+  }
+
+  /** Whether the other has all that this one could give to anybody. */
+  isBeginningOf(other: HeadSession): boolean {
+    return other.rowsFor(this) >= this.#context.verified;
+  }
+
+  /** Begins with a copy of the other's first `rows` rows, at most as many as it has for this one. Only when new. */
+  copyContext(source: HeadSession, rows: number): void {
+    this.#context.copyFrom(source.#context, rows);
+  }
+
   async extend({ position, nextTokens, taps }: DraftContext): Promise<void> {
     const known = Math.min(this.#context.verified, this.#path.length - 1);
     if (position > known) {

@@ -83,6 +83,14 @@ export class WorkerDraftEngine implements RunningDraftEngine {
     return this.#calls.ask<"begin">({ kind: "begin", session, tokens, promptTokens });
   }
 
+  takeOver(session: string, rows: number): Promise<number> {
+    return this.#calls.ask<"takeOver">({ kind: "takeOver", session, rows });
+  }
+
+  keep(session: string): Promise<void> {
+    return this.#calls.ask<"keep">({ kind: "keep", session });
+  }
+
   extend(context: DraftContext): Promise<void> {
     return this.#calls.ask<"extend">({ kind: "extend", context });
   }

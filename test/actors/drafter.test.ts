@@ -80,7 +80,13 @@ beforeEach(async () => {
   });
   const definition = drafterActor({ mesh: "m", epoch: epoch(1), engine });
   actor = await spawn(definition, { transport: mesh.connect("drafter"), clock, log: silentLog });
-  const begin: BeginMessage = { generation: 0, tokens: [5, 6, 7], promptTokens: 3, sampling: GREEDY };
+  const begin: BeginMessage = {
+    generation: 0,
+    tokens: [5, 6, 7],
+    promptTokens: 3,
+    sampling: GREEDY,
+    reused: 0,
+  };
   await send("begin", begin);
 });
 afterEach(() => actor.stop());

@@ -8,6 +8,7 @@ import type { StageEngine } from "../../models/stage-engine.ts";
 import type { StageSpec } from "../../models/stage-spec.ts";
 import { encodeSegment } from "../../transport/frame.ts";
 import { stageSubject } from "../../transport/subjects.ts";
+import { NOTHING_HELD } from "../models/engine/pipeline.ts";
 import { World } from "../simulation/world.ts";
 
 const SPEC: StageSpec = {
@@ -37,8 +38,10 @@ function scriptedEngine(answer: readonly number[], firstPosition: number, draws:
       return { token: tokenId(answer[position - firstPosition]!) };
     },
     commit: async () => {},
+    begin: async (_session, prefix) => prefix.length,
+    keep: async () => {},
     release: async () => {},
-    usage: async () => ({ sessions: 0, liveRows: 0, allocatedBytes: 0 }),
+    usage: async () => NOTHING_HELD,
     close: async () => {},
   };
 }

@@ -115,7 +115,11 @@ class LoneStage {
 
   async end(): Promise<void> {
     const stats = { promptTokens: 1, completionTokens: 1, commits: 1, draftTokens: 0, acceptedTokens: 0 };
-    const end: EndMessage = { reason: "stop", attempt: 0, stats: { ...stats, segments: 1, misses: 0 } };
+    const end: EndMessage = {
+      reason: "stop",
+      attempt: 0,
+      stats: { ...stats, segments: 1, misses: 0, cachedTokens: 0 },
+    };
     this.#transport.publish(sessionSubject("toy", SID, "end"), encodeJson(end));
     await this.#settle();
   }

@@ -52,6 +52,8 @@ function slowEngine(spec: StageSpec, clock: SimulatedClock): StageEngine {
       return engine.nextToken(...args);
     },
     commit: (...args) => engine.commit(...args),
+    begin: (sid, prefix) => engine.begin(sid, prefix),
+    keep: (sid) => engine.keep(sid),
     release: (sid) => engine.release(sid),
     usage: () => engine.usage(),
     close: () => engine.close(),

@@ -22,7 +22,7 @@ runChild(async (json): Promise<RunningRole> => {
     clearInterval(keepAlive);
   };
   if (spec.role === "stage") {
-    const payload: StagePayload = { costs: [{ nodes: 1, ms: 1 }] };
+    const payload: StagePayload = { costs: [{ nodes: 1, ms: 1 }], kvTokens: 1000 };
     return { payload, stop };
   }
   if (spec.role === "gateway") {

@@ -45,6 +45,7 @@ describe("streaming chat completions", () => {
       prompt_tokens: prompt,
       completion_tokens: answer,
       total_tokens: prompt + answer,
+      prompt_tokens_details: { cached_tokens: 3 },
     });
   });
 

@@ -47,7 +47,8 @@ describe("GET /metrics", () => {
     expect(requests("GET", "unmatched", 404)).toBe(2);
 
     const all = sessions.opened.map((session) => session.stats);
-    const sum = (key: keyof (typeof all)[number]) => all.reduce((total, stats) => total + stats[key], 0);
+    const sum = (key: keyof (typeof all)[number]) =>
+      all.reduce((total, stats) => total + (stats[key] ?? 0), 0);
     expect(all).toHaveLength(4);
     expect(found.get("flowmesh_prompt_tokens_total")).toBe(sum("promptTokens"));
     expect(found.get("flowmesh_generation_tokens_total")).toBe(sum("completionTokens"));

@@ -77,9 +77,12 @@ export class ScriptedSession implements Session {
   #commits = 0;
 
   readonly request: SessionRequest;
+  /** That the mesh did not have to compute. */
+  readonly cachedTokens: number;
 
   constructor(request: SessionRequest, script: Script, confirmsCancel: boolean) {
     this.request = request;
+    this.cachedTokens = Math.min(3, request.prompt.length - 1);
     this.#script = script;
     this.#confirmsCancel = confirmsCancel;
     this.#promptTokens = request.prompt.length;
@@ -108,6 +111,7 @@ export class ScriptedSession implements Session {
       acceptedTokens: this.#tokens - this.#commits,
       segments: this.#commits * 2,
       misses: 1,
+      cachedTokens: this.cachedTokens,
     };
   }
 

@@ -2,6 +2,7 @@ import OpenAI from "openai";
 import type { LivePort } from "../../actors/live-port.ts";
 import { type Clock, systemClock } from "../../actors/runtime/clock.ts";
 import type { Log, LogLevel } from "../../actors/runtime/log.ts";
+import { AdmissionQueue, type AdmissionQueueOptions } from "../../http/admission-queue.ts";
 import { type KeyRing, OPEN_TO_ALL } from "../../http/api-keys.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
@@ -24,6 +25,7 @@ export class ServedGateway implements AsyncDisposable {
   readonly sessions: ScriptedSessions;
   readonly metrics = new GatewayMetrics();
   readonly log = new RecordingLog();
+  readonly queue: AdmissionQueue;
   readonly app;
   readonly url: string;
   readonly client: OpenAI;
@@ -38,6 +40,7 @@ export class ServedGateway implements AsyncDisposable {
       page = async () => new Map(),
       keys = OPEN_TO_ALL,
       allowedOrigins = [],
+      queue = {},
     }: {
       clock?: Clock;
       text?: TextPort;
@@ -45,11 +48,15 @@ export class ServedGateway implements AsyncDisposable {
       page?: Page;
       keys?: KeyRing;
       allowedOrigins?: readonly string[];
+      queue?: Partial<AdmissionQueueOptions>;
     } = {},
   ) {
     this.sessions = script instanceof ScriptedSessions ? script : new ScriptedSessions(script);
+    const room = () => ({ sessions: 100, tokens: Number.POSITIVE_INFINITY });
+    this.queue = new AdmissionQueue({ clock, room, waitingMax: 100, patienceMs: 60_000, ...queue });
     this.app = createApp({
       sessions: this.sessions,
+      queue: this.queue,
       text,
       metrics: this.metrics,
       clock,

@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const NOTHING = { "stage-0": 0, "stage-1": 0, trees: 0 };
+const NOTHING = { drafter: 0, "stage-0": 0, "stage-1": 0, trees: 0 };
 
 async function untilNothingIsHeld(): Promise<void> {
   const deadline = performance.now() + MINUTES / 2;

@@ -124,8 +124,8 @@ export async function disconnect(mesh: RunningMesh, plan: DisconnectPlan): Promi
 /** What of sessions the mesh still holds: 0 everywhere when none runs. */
 export async function heldSessions(transport: Transport): Promise<Record<string, number>> {
   const services = await listServiceStats(transport);
-  const stages = services.filter(({ name }) => name.startsWith("stage-"));
-  const held = stages.map(({ name, account }) => [name, (account as { sessions: number }).sessions]);
+  const holders = services.filter(({ name }) => /^(stage-|drafter$)/.test(name));
+  const held = holders.map(({ name, account }) => [name, (account as { sessions: number }).sessions]);
   const trees = services.filter(({ account }) => v.is(sessionAccountSchema, account)).length;
   return { ...Object.fromEntries(held), trees };
 }

@@ -77,7 +77,7 @@ async function play(seed: number): Promise<string[]> {
     };
     client.open(request).then(listen, (error: unknown) => {
       opened++;
-      run.end = { reason: "error", message: String(error), stats: NO_STATS };
+      run.end = { reason: "error", message: String(error), stats: { ...NO_STATS, cachedTokens: undefined } };
     });
   }
   await world.play(() => opened === SESSIONS, world.now + 60_000);

@@ -6,14 +6,24 @@ import { embedToy, TOY, toyLayer, toyLogits, toyNextToken, toyStates } from "./t
 
 /** The toy's keys are its values: per layer, by KV row. */
 class ToyCache implements RowCache {
-  readonly allocatedBytes = 0;
+  allocatedBytes = 0;
   readonly byLayer: number[][];
 
   constructor(layers: number) {
     this.byLayer = Array.from({ length: layers }, () => []);
   }
 
-  grow(): void {}
+  grow(rows: number): void {
+    this.allocatedBytes = rows;
+  }
+
+  copyFrom(source: ToyCache, rows: readonly number[]): void {
+    source.byLayer.forEach((from, layer) => {
+      rows.forEach((row, index) => {
+        this.byLayer[layer]![index] = from[row]!;
+      });
+    });
+  }
 }
 
 /** The toy model's layers behind the real stage engine, which keeps rows, masks and commits. */
@@ -71,6 +81,14 @@ function runLayer(layer: number, inputs: number[], admission: Admission, kv: num
   return outputs;
 }
 
+interface ToyDraft {
+  tokens: number[];
+  promptTokens: number;
+  /** Positions whose rows have come, or were taken over. */
+  fed: number;
+  isKept: boolean;
+}
+
 /**
  * Guesses the toy target with a given skill. It also checks what it is fed: each feature row must be the
  * row that plain computation of the session's own tokens gives at that position.
@@ -79,7 +97,7 @@ export class ToyDraftEngine implements DraftEngine {
   readonly taps = TOY.taps;
   readonly #skill: number;
   readonly #random: () => number;
-  readonly #sessions = new Map<string, { tokens: number[]; promptTokens: number; fed: number }>();
+  readonly #sessions = new Map<string, ToyDraft>();
   readonly wrongRows: string[] = [];
 
   constructor(skill: number, random: () => number) {
@@ -88,11 +106,33 @@ export class ToyDraftEngine implements DraftEngine {
   }
 
   get sessions(): number {
-    return this.#sessions.size;
+    return [...this.#sessions.values()].filter(({ isKept }) => !isKept).length;
   }
 
   async begin(sid: string, tokens: Uint32Array, promptTokens = tokens.length): Promise<void> {
-    this.#sessions.set(sid, { tokens: [...tokens], promptTokens, fed: 0 });
+    this.#sessions.set(sid, { tokens: [...tokens], promptTokens, fed: 0, isKept: false });
+  }
+
+  async takeOver(sid: string, rows: number): Promise<number> {
+    const session = this.#sessions.get(sid)!;
+    const rowsOf = ({ tokens, fed }: ToyDraft) => {
+      const differs = tokens.findIndex((token, index) => token !== session.tokens[index]);
+      return Math.min(fed, Math.max(0, (differs < 0 ? tokens.length : differs) - 1));
+    };
+    const others = [...this.#sessions.values()].filter((other) => other !== session);
+    const most = Math.max(0, ...others.map(rowsOf));
+    if (most < rows) return most;
+    session.fed = rows;
+    return rows;
+  }
+
+  async keep(sid: string): Promise<void> {
+    const session = this.#sessions.get(sid);
+    if (session !== undefined) session.isKept = true;
+  }
+
+  loseKept(): void {
+    for (const [sid, { isKept }] of this.#sessions) if (isKept) this.#sessions.delete(sid);
   }
 
   async extend({ session: sid, position, nextTokens, taps }: DraftContext): Promise<void> {

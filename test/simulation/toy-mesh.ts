@@ -41,6 +41,8 @@ export interface ToyMeshOptions {
   readonly pace?: CostTable;
   /** Between each stage and the others. */
   readonly link?: LinkModel;
+  /** KV rows that a stage has room for; by default as many as it wants. */
+  readonly kvRows?: (stage: number) => number;
   /** Whether sessions can be watched. */
   readonly watched?: boolean;
 }
@@ -110,7 +112,7 @@ export class ToyMesh {
       taps: TOY.taps.filter((layer) => layer > bound(index) && layer <= bound(index + 1)),
       numerics: "fast",
     };
-    const engine = new LocalStageEngine(new ToyMath(spec), 1e9);
+    const engine = new LocalStageEngine(new ToyMath(spec), this.#options.kvRows?.(index) ?? 1e9);
     this.engines[index] = engine as never;
     const stage = { mesh: MESH, epoch: EPOCH, spec, hidden: 1, engine, dtype: "f32" } as const;
     const transport = this.#world.mesh.connect(`stage-${index}`);

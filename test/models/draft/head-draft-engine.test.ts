@@ -137,6 +137,44 @@ describe("the context", () => {
     }
   });
 
+  test("is taken over, from a session that runs or is over, as far as the texts agree", async () => {
+    const engine = new HeadDraftEngine(model, { withNgrams: false });
+    await engine.begin("first", promptOf(ROWS));
+    await engine.extend(rowsOf(0, ROWS, "first"));
+    const textOf = (common: number) => [...promptOf(ROWS).subarray(0, common), 9, 9, 9];
+    for (const begin of [100, 200]) {
+      const name = `from ${begin}`;
+      // Row p needs the token at p + 1, so with `begin` common tokens one row less is the same.
+      await engine.begin(name, Uint32Array.from(textOf(begin)));
+      expect(await engine.takeOver(name, begin)).toBe(begin - 1);
+      await engine.begin(name, promptOf(ROWS));
+      expect(await engine.takeOver(name, begin)).toBe(begin);
+      await engine.extend(rowsOf(begin, ROWS, name));
+      const found = await engine.expand({ ...request, session: name, path: [TOKENS[ROWS - 1]!] });
+      expectClose(found, await drafted(ROWS, []));
+      await engine.keep("first");
+      await engine.release(name);
+    }
+    await engine.release("first");
+    await engine.begin("s", promptOf(ROWS));
+    expect(await engine.takeOver("s", 1)).toBe(0);
+  });
+
+  test("still grows when its session is over, and goes when a longer one has all of it", async () => {
+    const engine = new HeadDraftEngine(model, { withNgrams: false });
+    await engine.begin("first", promptOf(20));
+    await engine.extend(rowsOf(0, 10, "first"));
+    await engine.keep("first");
+    await engine.extend(rowsOf(10, 20, "first"));
+    await engine.begin("second", promptOf(30));
+    expect(await engine.takeOver("second", 19)).toBe(19);
+    await engine.extend(rowsOf(19, 30, "second"));
+    await engine.keep("second");
+    await engine.release("second");
+    await engine.begin("third", promptOf(30));
+    expect(await engine.takeOver("third", 5)).toBe(0);
+  });
+
   test("replaces rows that come again, and all later ones", async () => {
     const engine = new HeadDraftEngine(model, { withNgrams: false });
     await engine.begin("s", promptOf(40));

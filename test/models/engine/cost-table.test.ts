@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { formatCosts, measureCosts, parseCosts } from "../../../models/cost-table.ts";
 import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import type { StageEngine, StageRun } from "../../../models/stage-engine.ts";
+import { NOTHING_HELD } from "./pipeline.ts";
 import { ToyMath } from "./toy-math.ts";
 
 test("every measured run computes all its nodes, draws a token if asked to, and leaves nothing", async () => {
@@ -28,7 +29,7 @@ test("every measured run computes all its nodes, draws a token if asked to, and 
   expect(new Set(computed.slice(1))).toEqual(new Set([1, 4, 16]));
   const draws = await measureCosts(observed, { sizes: [1], hidden: 2, drawsTokens: true });
   expect(draws[0]!.ms).toBeGreaterThan(2);
-  expect(await engine.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
+  expect(await engine.usage()).toEqual(NOTHING_HELD);
 });
 
 test("a cost table's text gives the table again, to a hundredth of a millisecond", () => {

@@ -6,7 +6,7 @@ import { EMPTY_NODES } from "../../../decoding/segment.ts";
 import { KvBudgetError } from "../../../models/kv-cache.ts";
 import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import { PAGE_ROWS } from "../../../models/stage-session.ts";
-import { chainOf, nodeIds, segmentOf, type TreeNode } from "./pipeline.ts";
+import { chainOf, NOTHING_HELD, nodeIds, segmentOf, type TreeNode } from "./pipeline.ts";
 import { TOY_BYTES_PER_ROW, ToyMath } from "./toy-math.ts";
 
 const open = (options: { taps?: number[]; budgetRows?: number } = {}) => {
@@ -120,6 +120,8 @@ test("a run that would exceed the budget is refused before anything changes", as
     sessions: 1,
     liveRows: PAGE_ROWS,
     allocatedBytes: PAGE_ROWS * TOY_BYTES_PER_ROW,
+    keptSessions: 0,
+    keptBytes: 0,
   });
   await engine.run({ session: "b", nodes: long(PAGE_ROWS), committed: true });
   await engine.release("a");
@@ -140,7 +142,7 @@ test("release frees everything, and what comes late for a session that ended cha
   expect(
     (await engine.run({ session: "s", nodes: segmentOf(chunk), committed: true })).nodes.ids.length,
   ).toBe(0);
-  expect(await engine.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
+  expect(await engine.usage()).toEqual(NOTHING_HELD);
 });
 
 test("calls are served one after the other, in call order", async () => {

@@ -7,7 +7,7 @@ import { type CompiledStage, compileStages } from "../../../models/compile.ts";
 import { type GgufFile, openGguf } from "../../../models/gguf/gguf-file.ts";
 import { LocalStageEngine } from "../../../models/local-stage-engine.ts";
 import { OrtStageMath } from "../../../models/ort-stage-math.ts";
-import type { StageEngine, TapRows } from "../../../models/stage-engine.ts";
+import type { StageEngine, StageUsage, TapRows } from "../../../models/stage-engine.ts";
 import type { Numerics, StageSpec } from "../../../models/stage-spec.ts";
 import { type TinyGgufOptions, writeTinyGguf } from "../../tiny-gguf.ts";
 
@@ -59,6 +59,15 @@ export const compile = (gguf: GgufFile, options: PipelineOptions): Promise<Compi
     cacheDir: options.cacheDir,
     sourceHash: gguf.path,
   });
+
+/** What `usage` says of an engine without any session. */
+export const NOTHING_HELD: StageUsage = {
+  sessions: 0,
+  liveRows: 0,
+  allocatedBytes: 0,
+  keptSessions: 0,
+  keptBytes: 0,
+};
 
 /** What a pipeline computed for some nodes. */
 export interface Computed {

@@ -12,6 +12,12 @@ export class ToyCache implements RowCache {
   grow(rows: number): void {
     this.rows = rows;
   }
+
+  copyFrom(source: ToyCache, rows: readonly number[]): void {
+    rows.forEach((row, index) => {
+      this.sums[index] = source.sums[row]!;
+    });
+  }
 }
 
 export const TOY_BYTES_PER_ROW = 10;

@@ -11,6 +11,7 @@ import {
   bitsOf,
   chainOf,
   compile,
+  NOTHING_HELD,
   nodeIds,
   openTiny,
   Pipeline,
@@ -75,7 +76,7 @@ test("a worker gives the same bits as the engine in this thread", async () => {
   await worker.commit("s", nodeIds(TREE), tokenId(1));
   expect((await worker.usage()).liveRows).toBe(6);
   await worker.release("s");
-  expect(await worker.usage()).toEqual({ sessions: 0, liveRows: 0, allocatedBytes: 0 });
+  expect(await worker.usage()).toEqual(NOTHING_HELD);
   await worker.close();
   await worker.close();
   expect(await worker.ended).toBeUndefined();
