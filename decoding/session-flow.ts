@@ -77,6 +77,9 @@ export interface FlowStats {
   /** Moves of the root to a node that had not been sent: the pipeline had to be begun anew from there. */
   readonly misses: number;
   readonly replays: number;
+  /** Segments of the draft tree, prompt chunks not counted, and the nodes in them. */
+  readonly treeSegments: number;
+  readonly treeNodes: number;
 }
 
 /** Expansions in a row that may come too late before the flow stops waiting for the drafter. */
@@ -104,7 +107,10 @@ export class SessionFlow {
   #ended = false;
   readonly #draftIds = new Set<NodeId>();
   readonly #firstStage = new FirstStage();
-  #stats = { commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0, replays: 0 };
+  #stats = {
+    ...{ commits: 0, draftTokens: 0, acceptedTokens: 0, segments: 0, misses: 0, replays: 0 },
+    ...{ treeSegments: 0, treeNodes: 0 },
+  };
 
   constructor(options: FlowOptions) {
     if (options.prompt.length === 0) throw new RangeError("a prompt has at least one token");
@@ -272,6 +278,8 @@ export class SessionFlow {
           if (node !== this.#tree.root) this.#draftIds.add(node.id);
         }
         this.#stats.draftTokens += plan.segment.filter((node) => node !== this.#tree?.root).length;
+        this.#stats.treeSegments++;
+        this.#stats.treeNodes += plan.segment.length;
         effects.push(this.#send(this.#tree.take(plan.segment), false));
       }
     }

@@ -147,6 +147,8 @@ export const meshSchema = v.object({
   protocol: count,
   version: v.string(),
   policy: v.string(),
+  /** Requests at once that the placement is made for at least. */
+  sessionsLeast: v.optional(v.pipe(count, v.minValue(1)), 1),
   pins: v.array(pinSchema),
   model: modelSchema,
 });
