@@ -33,7 +33,12 @@ test("slow hosts are used while many ask, and not for one request alone", async 
   let lanes = 0;
   const ask = async (lane: number): Promise<void> => {
     while (lane < lanes) {
-      const request = { prompt: Uint32Array.from(PROMPT), sampling: GREEDY, maxTokens: TOKENS, stopTokens: [] };
+      const request = {
+        prompt: Uint32Array.from(PROMPT),
+        sampling: GREEDY,
+        maxTokens: TOKENS,
+        stopTokens: [],
+      };
       const session = await client.open({ ...request, policy: "autoregressive" });
       const tokens: number[] = [];
       for await (const commit of session.commits) tokens.push(...commit.tokens);
