@@ -1,4 +1,4 @@
-import type { PipelineStatus, SessionPort, SessionRequest } from "../actors/session-port.ts";
+import type { PipelineStatus, SessionRequest } from "../actors/session-port.ts";
 import { PolicyError, parsePolicy } from "../decoding/policies/registry.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
 import type { GenerationParams } from "./schemas.ts";
