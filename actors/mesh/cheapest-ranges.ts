@@ -2,7 +2,10 @@ import { fits, type LayerRange, type PlanHost, type PlanModel, stageMs } from ".
 import type { LayerPin } from "./records.ts";
 
 /** Up to so many ways to choose how many stages each host has, all are tried; with more, orders by speed. */
-const EXACT_STATES_MAX = 1024;
+const EXACT_STATES_MAX = 256;
+
+/** Times closer than this are the same: sums in another order. */
+const SAME = 1e-9;
 
 /** A host's range is put behind what `row` reached; without a host, `row` is taken over as it is. */
 interface Step {
@@ -126,6 +129,8 @@ class Table {
   readonly #before: Int32Array;
   /** Whose range that was; -1 where the place was taken over. */
   readonly #host: Int32Array;
+  /** Begins of ranges, see `#extend`. */
+  readonly #window: Int32Array;
 
   constructor(rowCount: number, ground: Ground) {
     this.#ground = ground;
@@ -136,41 +141,73 @@ class Table {
     this.#stages = new Int32Array(size);
     this.#before = new Int32Array(size).fill(-1);
     this.#host = new Int32Array(size).fill(-1);
+    this.#window = new Int32Array(this.#width);
     this.#ms[0] = 0;
   }
 
   take(row: number, { row: source, host, enters }: Step): void {
     const [target, origin] = [row * this.#width, source * this.#width];
-    for (let from = 0; from < this.#width; from++) {
-      if (this.#ms[origin + from] === Number.POSITIVE_INFINITY) continue;
-      if (host === undefined) this.#reach(target + from, origin + from, { ms: 0, host: -1 });
-      else this.#extend(target, origin, { from, host, enters });
+    if (host !== undefined) {
+      this.#extend(target, origin, { host, enters });
+      return;
+    }
+    for (let held = 0; held < this.#width; held++) {
+      const ms = this.#ms[origin + held] ?? Number.POSITIVE_INFINITY;
+      if (Number.isFinite(ms)) this.#reach(target + held, origin + held, { ms, host: -1 });
     }
   }
 
-  /** All ranges of the host from that layer on. */
-  #extend(target: number, origin: number, range: { from: number; host: number; enters: boolean }): void {
-    const { from, host } = range;
+  /** All ranges of the host. */
+  #extend(target: number, origin: number, step: { host: number; enters: boolean }): void {
+    const { host, enters } = step;
     const { model, hosts, reach } = this.#ground;
     const [at, limits] = [hosts[host], reach[host]];
     if (at === undefined || limits === undefined) return;
-    const hopMs = range.enters ? at.delayMs : 0;
-    const furthest = limits.ends[from] ?? from;
-    for (let end = from + 1; end <= furthest; end++) {
-      const ms = (end - from) * at.layerMs + hopMs;
-      this.#reach(target + end, origin + from, { ms, host });
+    const hopMs = enters ? at.delayMs : 0;
+    const least = this.#leastBefore(origin, at.layerMs, limits.ends);
+    for (let end = 1; end < model.layers; end++) {
+      const { from, ms } = least(end);
+      if (from >= 0) this.#reach(target + end, origin + from, { ms: ms + end * at.layerMs + hopMs, host });
     }
-    if (limits.last[from] !== true) return;
-    const ms = stageMs(model, at, from, model.layers) + hopMs;
-    this.#reach(target + model.layers, origin + from, { ms, host });
+    for (let from = 0; from < model.layers; from++) {
+      const ms = this.#ms[origin + from] ?? Number.POSITIVE_INFINITY;
+      if (limits.last[from] !== true || !Number.isFinite(ms)) continue;
+      const ownMs = stageMs(model, at, from, model.layers) + hopMs;
+      this.#reach(target + model.layers, origin + from, { ms: ms + ownMs, host });
+    }
+  }
+
+  /**
+   * For ends one after the other: the begin, of those from which the end can be reached, that is best. What a range
+   * costs is linear in its ends, and the begins are neighbours, since `ends` never falls: so it is the least of a
+   * sliding window of (time before − begin × time of a layer). -1 where there is none.
+   */
+  #leastBefore(
+    origin: number,
+    layerMs: number,
+    ends: Int32Array,
+  ): (end: number) => { from: number; ms: number } {
+    const time = (from: number) => (this.#ms[origin + from] ?? Number.POSITIVE_INFINITY) - from * layerMs;
+    const window = this.#window;
+    let [head, tail] = [0, 0];
+    return (end) => {
+      const ms = time(end - 1);
+      if (Number.isFinite(ms)) {
+        while (tail > head && time(window[tail - 1] ?? 0) > ms) tail--;
+        window[tail++] = end - 1;
+      }
+      while (tail > head && (ends[window[head] ?? 0] ?? 0) < end) head++;
+      const from = tail > head ? (window[head] ?? -1) : -1;
+      return { from, ms: time(from) };
+    };
   }
 
   #reach(place: number, before: number, { ms, host }: { ms: number; host: number }): void {
-    const sum = (this.#ms[before] ?? 0) + ms;
     const stages = (this.#stages[before] ?? 0) + (host < 0 ? 0 : 1);
     const known = this.#ms[place] ?? 0;
-    if (sum > known || (sum === known && stages >= (this.#stages[place] ?? 0))) return;
-    this.#ms[place] = sum;
+    if (ms > known * (1 + SAME)) return;
+    if (ms >= known * (1 - SAME) && stages >= (this.#stages[place] ?? 0)) return;
+    this.#ms[place] = ms;
     this.#stages[place] = stages;
     this.#before[place] = before;
     this.#host[place] = host;

@@ -211,8 +211,9 @@ export class Coordinator {
   async #plan(usable: boolean): Promise<void> {
     const { next, short } = this.#placement;
     const hosts = this.#willing();
-    const demand = this.#demand.at(this.#link.clock.now());
-    const result = this.#planner.plan(hosts, demand);
+    const nowMs = this.#link.clock.now();
+    const demand = this.#demand.at(nowMs);
+    const result = this.#planner.plan(hosts, demand, nowMs);
     const { next: _, short: __, ...kept } = this.#placement;
     if ("short" in result) {
       const told: PlacementRecord = usable ? kept : { ...kept, short: result.short };

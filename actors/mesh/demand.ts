@@ -61,9 +61,9 @@ const SPECULATIVE: Demand = { sessions: 1, segmentNodes: 4, commitsPerToken: 0.8
 
 /** What is seen weighs as much as what was expected after so much of it. */
 const EXPECTED_TOKENS = 64;
-const EXPECTED_MS = 5000;
+const EXPECTED_MS = 2000;
 /** What was seen so long ago weighs e times less; so a mesh that is idle comes back to what it expects. */
-const MEMORY_MS = 60_000;
+const MEMORY_MS = 20_000;
 
 /**
  * The demand as it was seen lately; what was not seen often enough is what the mesh's default policy does to one

@@ -114,23 +114,33 @@ function describeShortage(model: ModelRecord, hosts: readonly HostRecord[]): str
   );
 }
 
-/** Plans anew only when something that a plan depends on has changed: what a coordinator asks several times a second. */
+/** Measurements and demand change all the time; a plan is not made anew for that more often than this. */
+const MEASURED_EVERY_MS = 2000;
+
+/** What a coordinator asks several times a second: plans anew only when something has changed that a plan depends on. */
 export class Planner {
   readonly #mesh: MeshRecord;
-  #asked = "";
-  #result: PlanResult | undefined;
+  #last:
+    | { readonly hosts: string; readonly measured: string; readonly atMs: number; result: PlanResult }
+    | undefined;
 
   constructor(mesh: MeshRecord) {
     this.#mesh = mesh;
   }
 
-  plan(hosts: readonly HostRecord[], demand: Demand): PlanResult {
-    const known = hosts.map(({ actors: _, prepared: __, ...facts }) => facts);
-    const asked = JSON.stringify([known, demand]);
-    if (this.#result === undefined || asked !== this.#asked) {
-      this.#result = planMesh(this.#mesh, hosts, demand);
-      this.#asked = asked;
+  plan(hosts: readonly HostRecord[], demand: Demand, nowMs: number): PlanResult {
+    const known = hosts.map(({ actors: _, prepared: __, layerMs: ___, rttMs: ____, ...facts }) => facts);
+    const now = {
+      hosts: JSON.stringify(known),
+      measured: JSON.stringify([demand, hosts.map((host) => [host.layerMs, host.rttMs])]),
+      atMs: nowMs,
+    };
+    const last = this.#last;
+    if (last?.hosts === now.hosts) {
+      if (last.measured === now.measured || nowMs - last.atMs < MEASURED_EVERY_MS) return last.result;
     }
-    return this.#result;
+    const result = planMesh(this.#mesh, hosts, demand);
+    this.#last = { ...now, result };
+    return result;
   }
 }

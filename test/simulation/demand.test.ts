@@ -10,7 +10,7 @@ const SECOND = 1000;
 const PROMPT = [3, 1, 4];
 const TOKENS = 60;
 /** So long that few tokens are decoded in a second of the simulation, which has minutes. */
-const DELAY_MS = 60;
+const DELAY_MS = 100;
 
 test("slow hosts are used while many ask, and not for one request alone", async () => {
   const world = new World(5, { delayMs: DELAY_MS });

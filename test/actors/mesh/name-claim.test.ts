@@ -14,7 +14,7 @@ function want(link: { store: KeyValue; clock: SimulatedClock }, instance: string
   const wish: { outcome: "waits" | "has it" | "refused" | "lost it"; claim?: NameClaim } = {
     outcome: "waits",
   };
-  NameClaim.take({ ...link, log }, KEY, instance).then((claim) => {
+  void NameClaim.take({ ...link, log }, KEY, instance).then((claim) => {
     wish.outcome = claim === undefined ? "refused" : "has it";
     if (claim === undefined) return;
     wish.claim = claim;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { planMesh } from "../../../actors/mesh/plan-mesh.ts";
+import { Planner, planMesh } from "../../../actors/mesh/plan-mesh.ts";
 import { type HostRecord, type MeshRecord, PROTOCOL } from "../../../actors/mesh/records.ts";
 
 /** So many that only the slowest stage counts. */
@@ -78,4 +78,22 @@ describe("the plan of a mesh", () => {
     const nobody = [host("a", { failed: failed("drafter") }), host("b", { failed: failed("drafter") })];
     expect(drafterOf(...nobody)).toBeUndefined();
   });
+});
+
+test("a plan is made anew at once for other hosts, and after a while for other measurements", () => {
+  const planner = new Planner(MESH);
+  const hosts = (ms: number) => [host("a", { layerMs: layerMs(1) }), host("b", { layerMs: layerMs(ms) })];
+  const usedAt = (nowMs: number, present: readonly HostRecord[]) => {
+    const result = planner.plan(present, DEMAND, nowMs);
+    return "plan" in result
+      ? result.plan.stages
+          .map((stage) => stage.host)
+          .toSorted()
+          .join()
+      : result.short;
+  };
+  expect(usedAt(0, hosts(1))).toBe("a,b");
+  expect(usedAt(100, hosts(100))).toBe("a,b");
+  expect(usedAt(60_000, hosts(100))).toBe("a");
+  expect(usedAt(60_100, hosts(100).slice(1))).toBe("b");
 });
