@@ -45,13 +45,13 @@ const QUIET_MS = 2000;
 const JOURNAL_TIMEOUT_MS = 2000;
 /** Journal requests without an answer, after which the session is opened again with another tree manager. */
 const UNANSWERED_MAX = 2;
-/** How long a new session waits for a tree host, and one that has lost its tree manager for another. */
+/** How long a new session waits for a silent mesh, and then for a tree host; and one that has lost its tree manager for another. */
 const OPEN_PATIENCE_MS = 10_000;
 const REOPEN_PATIENCE_MS = 60_000;
 const RETRY_MS = 250;
 /** How long a cancelled session waits for the mesh's own account of it. */
 const CANCEL_MS = 1000;
-/** The pipeline reports each second; after this long, more than another coordinator needs to follow, it counts as down. */
+/** The pipeline reports each second; after this long, more than another coordinator mostly needs to follow, it counts as down. */
 const STATUS_STALE_MS = 8000;
 
 /** The gateway's way into the mesh: opens sessions and hears their commits, each token once and in order. */
@@ -75,7 +75,7 @@ export class SessionClient implements SessionPort {
     const heard = this.#pipeline;
     if (heard === undefined) return NO_PIPELINE;
     const { epoch: _, reason, ...pipeline } = heard.message;
-    const silentMs = this.#options.clock.now() - heard.heardAtMs;
+    const silentMs = this.#silentMs();
     if (silentMs > STATUS_STALE_MS) {
       const seconds = Math.round(silentMs / 1000);
       return { ...pipeline, ready: false, reason: `the pipeline has not reported for ${seconds} s` };
@@ -83,9 +83,26 @@ export class SessionClient implements SessionPort {
     return reason === undefined ? pipeline : { ...pipeline, reason };
   }
 
+  async serving(): Promise<PipelineStatus> {
+    const { clock } = this.#options;
+    const untilMs = clock.now() + OPEN_PATIENCE_MS;
+    for (;;) {
+      const status = this.status();
+      if (status.ready) return status;
+      const isSilent = this.#pipeline?.message.ready === true && this.#silentMs() > STATUS_STALE_MS;
+      if (!isSilent || clock.now() >= untilMs) {
+        throw new SessionError("not_ready", status.reason ?? "the pipeline is not ready yet");
+      }
+      await pause(clock);
+    }
+  }
+
+  #silentMs(): number {
+    return this.#options.clock.now() - (this.#pipeline?.heardAtMs ?? Number.NEGATIVE_INFINITY);
+  }
+
   async open(request: SessionRequest): Promise<Session> {
-    const { reason, ready } = this.status();
-    if (!ready) throw new SessionError("not_ready", reason ?? "the pipeline is not ready yet");
+    await this.serving();
     const { drafter } = request;
     if (drafter !== undefined && drafter !== "none") await this.#requireDrafter(drafter);
     const session = new ClientSession(randomUUID().slice(0, 13), request, {
@@ -129,6 +146,9 @@ interface ClientSessionOptions extends SessionClientOptions {
   /** Of the newest placement that was heard of. */
   readonly epoch: () => number;
 }
+
+const pause = (clock: Clock): Promise<void> =>
+  new Promise((resolve) => void clock.setTimer(RETRY_MS, resolve));
 
 /** The request may yet be answered by somebody, later. */
 const isAway = (error: unknown): boolean =>
@@ -193,7 +213,7 @@ class ClientSession implements Session {
         return;
       } catch (error) {
         if (isAway(error) && clock.now() < untilMs) {
-          await new Promise<void>((resolve) => void clock.setTimer(RETRY_MS, resolve));
+          await pause(clock);
           this.#attempt++;
           continue;
         }

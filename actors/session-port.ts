@@ -7,6 +7,11 @@ export interface SessionPort {
   open(request: SessionRequest): Promise<Session>;
   /** What is running: for /health, /v1/models and /metrics. */
   status(): PipelineStatus;
+  /**
+   * The status that a request can go by. A mesh that was ready and is only silent, because another coordinator
+   * takes over, is waited for a while. Rejects with SessionError `not_ready`.
+   */
+  serving(): Promise<PipelineStatus>;
 }
 
 export interface SessionRequest {

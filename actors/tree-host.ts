@@ -5,6 +5,7 @@ import { PolicyError } from "../decoding/policies/registry.ts";
 import { ANY, eventSubject, parseSession, sessionSubject } from "../transport/subjects.ts";
 import type { Message } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import { DemandCount } from "./demand-count.ts";
 import { KeptPrefixes } from "./kept-prefixes.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
 import {
@@ -50,6 +51,7 @@ type TreePlace = Pick<TreeHostOptions, "epoch" | "stageCount" | "hasDrafter" | "
 
 /** Sessions at once, those that have just ended included; the next one is told to come back later. */
 const SESSIONS_MAX = 256;
+const DEMAND_EVERY_MS = 2000;
 /** A tree manager owns its session's tokens: starting it anew would begin the answer again. */
 const NO_RESTART = { ...DEFAULT_SUPERVISION, restartsMax: 0 };
 
@@ -83,6 +85,8 @@ class TreeHost implements Actor {
   readonly #sessions = new Map<string, TreeSession>();
   readonly #turns: PrefillTurns;
   readonly #kept: KeptPrefixes;
+  readonly #demand = new DemandCount();
+  #demandToldAtMs: number;
   #place: TreePlace;
   #serves = true;
   #tables: SegmentCosts[];
@@ -94,6 +98,7 @@ class TreeHost implements Actor {
     this.#turns = new PrefillTurns(context.clock);
     this.#place = options;
     this.#kept = new KeptPrefixes(options.epoch);
+    this.#demandToldAtMs = context.clock.now();
     this.#tables = [...options.costs];
     this.#costs = new PipelineCosts(this.#tables);
     // Not as a queue: a tree host that is gone, and the server does not know yet, would get its share.
@@ -101,6 +106,7 @@ class TreeHost implements Actor {
     context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "placement"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "up"), { lane: "normal" });
+    context.after(DEMAND_EVERY_MS, () => this.#tellDemand());
   }
 
   async receive(message: Message): Promise<void> {
@@ -123,6 +129,18 @@ class TreeHost implements Actor {
 
   async stop(): Promise<void> {
     await Promise.all([...this.#sessions.values()].map(({ ref }) => ref.stop()));
+  }
+
+  /** Placements are made for what sessions do. */
+  #tellDemand(): void {
+    const { transport, clock } = this.#context;
+    const nowMs = clock.now();
+    const demand = this.#demand.take(nowMs - this.#demandToldAtMs);
+    this.#demandToldAtMs = nowMs;
+    if (demand !== undefined) {
+      transport.publish(eventSubject(this.#options.mesh, "demand"), encodeJson(demand));
+    }
+    this.#context.after(DEMAND_EVERY_MS, () => this.#tellDemand());
   }
 
   #refreshCosts(message: Message): void {
@@ -197,8 +215,20 @@ class TreeHost implements Actor {
       );
     };
     const pipeline = this.#place;
-    const [turns, kept] = [this.#turns, this.#kept];
-    const manager = { mesh, sid, request, makePolicy, pipeline, costs, chunkNodes, kept, turns, onEnd };
+    const [turns, demand, kept] = [this.#turns, this.#demand, this.#kept];
+    const manager = {
+      mesh,
+      sid,
+      request,
+      makePolicy,
+      pipeline,
+      costs,
+      chunkNodes,
+      kept,
+      turns,
+      demand,
+      onEnd,
+    };
     const supervised = { transport, clock, log, supervision: NO_RESTART, metadata: () => ({ mesh }) };
     const ref = await spawn(treeManagerActor(manager), supervised);
     this.#sessions.set(sid, { ref, attempt: request.attempt });

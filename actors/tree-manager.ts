@@ -6,6 +6,7 @@ import { type FlowEffect, SessionFlow, toNodes, toTokens } from "../decoding/ses
 import { eventSubject, sessionSubject, treeSubject } from "../transport/subjects.ts";
 import type { Message, Subscription } from "../transport/transport.ts";
 import { addressOf } from "./address.ts";
+import type { DemandCount } from "./demand-count.ts";
 import { drafterActorName } from "./drafter.ts";
 import type { KeptPrefixes } from "./kept-prefixes.ts";
 import { type Plan, placementSchema } from "./mesh/records.ts";
@@ -56,6 +57,8 @@ export interface TreeManagerOptions {
   readonly kept: KeptPrefixes;
   /** Of all sessions that may have to prefill again at the same time. */
   readonly turns: PrefillTurns;
+  /** Of all sessions of the tree host. */
+  readonly demand: DemandCount;
   /** Called once when the session is over; the owner then stops the actor. */
   readonly onEnd: () => void;
 }
@@ -109,6 +112,7 @@ class TreeManager implements Actor {
   /** Where it is to go on at its turn; absent: where it was. */
   #movedTo: (TreePipeline & { readonly policy: Policy }) | undefined;
   #ended: EndMessage | undefined;
+  readonly #leaveDemand: () => void;
 
   constructor(options: TreeManagerOptions, context: ActorContext) {
     this.#options = options;
@@ -132,6 +136,12 @@ class TreeManager implements Actor {
       hasDrafter: this.#pipeline.hasDrafter,
       costs: options.costs,
       now: () => context.clock.now(),
+    });
+    const { length } = this.#flow.journal;
+    this.#leaveDemand = options.demand.follow(() => {
+      const { commits, misses, treeSegments, treeNodes } = this.#flow.stats;
+      const tokens = this.#flow.journal.length - length;
+      return { tokens, commits, misses, segments: treeSegments, nodes: treeNodes };
     });
     for (const what of ["commit", "cancel", "journal"] as const) {
       context.listen(sessionSubject(mesh, sid, what), { lane: "urgent" });
@@ -162,6 +172,7 @@ class TreeManager implements Actor {
 
   stop(): void {
     this.#connection.unsubscribe();
+    this.#leaveDemand();
     this.#options.turns.release(this.#options.sid);
   }
 
@@ -387,8 +398,9 @@ class TreeManager implements Actor {
     for (const timer of [...this.#flowTimers(), this.#short, this.#started]) timer?.unsubscribe();
     const { mesh, sid, request, turns, onEnd } = this.#options;
     turns.release(sid);
+    this.#leaveDemand();
     if (end.reason !== "error") this.#remember();
-    const { replays: _, ...told } = this.#flow.stats;
+    const { replays: _, treeSegments: __, treeNodes: ___, ...told } = this.#flow.stats;
     const promptTokens = request.prompt.length;
     const completionTokens = this.#flow.journal.length - promptTokens;
     this.#ended = { ...end, attempt: request.attempt, stats: { promptTokens, completionTokens, ...told } };

@@ -33,6 +33,7 @@ import type { UpOptions } from "./up-options.ts";
 import { UsageError } from "./usage-error.ts";
 
 const STAGES_MAX = 64;
+const SESSIONS_MAX = 256;
 const THREADS_MAX = 256;
 const PORT_MAX = 65_535;
 const COUNT_MAX = 2 ** 31 - 1;
@@ -133,6 +134,11 @@ function upCommand(commands: Commands): Command {
       "what other machines must give (default: drawn, when others can reach the server)",
     )
     .addOption(new Option("--name <name>", "this machine's name in the mesh").argParser(hostName))
+    .addOption(
+      new Option("--sessions <n>", "requests at once to place the layers for, if there are not more")
+        .argParser(wholeNumber(1, SESSIONS_MAX))
+        .default(1),
+    )
     .addOption(
       new Option(
         "--pin <layers:label=value>",

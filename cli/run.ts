@@ -1,6 +1,8 @@
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { drafterActor, drafterActorName } from "../actors/drafter.ts";
+import { NameClaim } from "../actors/mesh/name-claim.ts";
 import { KEYS, type PlacementRecord, placementSchema } from "../actors/mesh/records.ts";
 import { type DrafterReply, encodeJson, parseJson } from "../actors/messages.ts";
 import type { ActorDefinition } from "../actors/runtime/actor.ts";
@@ -12,7 +14,6 @@ import { customDraftEngine } from "../custom/drafter-engine.ts";
 import { epoch } from "../decoding/ids.ts";
 import { loadModelText, type ModelText } from "../models/model-text.ts";
 import { HEADER } from "../models/weight-parts.ts";
-import { NoRespondersError } from "../transport/errors.ts";
 import { drafterSubject, eventSubject } from "../transport/subjects.ts";
 import { loadCustom, RunError } from "./custom-file.ts";
 import { machineName } from "./host-name.ts";
@@ -89,13 +90,35 @@ async function runActor(
 }
 
 async function runDrafter(drafter: Drafter, door: MeshDoor, settings: Settings, log: Log): Promise<Running> {
+  const claim = await claimName(drafter.name, door, log);
+  try {
+    return await runNamed(drafter, { door, settings, log, claim });
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
+interface NamedDrafter {
+  readonly door: MeshDoor;
+  readonly settings: Settings;
+  readonly log: Log;
+  /** It has its name. */
+  readonly claim: NameClaim;
+}
+
+async function runNamed(drafter: Drafter, { door, settings, log, claim }: NamedDrafter): Promise<Running> {
   const { transport } = door;
   const { mesh } = door.mesh;
-  await refuseTwins(drafter.name, door);
   const text = await modelText(door, settings.cache);
   const predict = await started(drafter, text);
   const engine = customDraftEngine(predict, text.vocabularySize);
   const failing = Promise.withResolvers<Error>();
+  void claim.lost.then(() =>
+    failing.resolve(
+      new Error(`it was silent for too long, and another one of its name is on mesh "${mesh}"`),
+    ),
+  );
   const placed = new PlacedActor({ fail: failing.resolve }, (place) =>
     spawn(drafterActor({ mesh, epoch: epoch(place.epoch), engine, name: drafter.name }), {
       ...{ transport, clock: systemClock, log },
@@ -126,18 +149,15 @@ async function runDrafter(drafter: Drafter, door: MeshDoor, settings: Settings, 
       for (const subscription of subscriptions) subscription.unsubscribe();
       await placed.stop();
       await engine.close();
+      await claim.release();
     },
   };
 }
 
 /** Requests could not tell two drafters of one name apart. */
-async function refuseTwins(name: string, { transport, mesh }: MeshDoor): Promise<void> {
-  try {
-    await transport.request(drafterSubject(mesh.mesh, name), new Uint8Array(0), { timeoutMs: 1000 });
-  } catch (error) {
-    if (error instanceof NoRespondersError) return;
-    throw error;
-  }
+async function claimName(name: string, { store, mesh }: MeshDoor, log: Log): Promise<NameClaim> {
+  const claim = await NameClaim.take({ store, clock: systemClock, log }, KEYS.drafter(name), randomUUID());
+  if (claim !== undefined) return claim;
   throw new RunError(
     `a drafter named "${name}" is on mesh "${mesh.mesh}" already; give this one another name.`,
   );

@@ -34,6 +34,8 @@ export interface UpOptions {
   readonly natsToken?: string;
   /** What other members call this machine; default: its host name. */
   readonly name?: string;
+  /** Requests at once that the placement is made for at least. */
+  readonly sessions: number;
   /** Layers that only hosts with a label may run. */
   readonly pin?: readonly LayerPin[];
   /** For each stage; absent: the machine's cores divided by the stages. Not with stages "auto". */

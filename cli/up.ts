@@ -221,8 +221,8 @@ async function allActive(
 }
 
 function meshRecord(options: UpOptions, model: MeshRecord["model"]): MeshRecord {
-  const { mesh, policy, pin } = options;
-  return { mesh, protocol: PROTOCOL, version, policy, pins: [...(pin ?? [])], model };
+  const { mesh, policy, sessions: sessionsLeast, pin } = options;
+  return { mesh, protocol: PROTOCOL, version, policy, sessionsLeast, pins: [...(pin ?? [])], model };
 }
 
 async function writeMesh(store: KeyValue, record: MeshRecord): Promise<void> {

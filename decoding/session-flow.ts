@@ -87,6 +87,9 @@ export interface FlowStats {
   readonly replays: number;
   /** Tokens of the prompt that were not computed, but for replays of what was lost. */
   readonly cachedTokens: number;
+  /** Segments of the draft tree, prompt chunks not counted, and the nodes in them. */
+  readonly treeSegments: number;
+  readonly treeNodes: number;
 }
 
 /** Expansions in a row that may come too late before the flow stops waiting for the drafter. */
@@ -124,6 +127,8 @@ export class SessionFlow {
     misses: 0,
     replays: 0,
     cachedTokens: 0,
+    treeSegments: 0,
+    treeNodes: 0,
   };
 
   constructor(options: FlowOptions) {
@@ -311,6 +316,8 @@ export class SessionFlow {
           if (node !== this.#tree.root) this.#draftIds.add(node.id);
         }
         this.#stats.draftTokens += plan.segment.filter((node) => node !== this.#tree?.root).length;
+        this.#stats.treeSegments++;
+        this.#stats.treeNodes += plan.segment.length;
         effects.push(this.#send(this.#tree.take(plan.segment), false));
       }
     }

@@ -1,9 +1,4 @@
-import {
-  type PipelineStatus,
-  SessionError,
-  type SessionPort,
-  type SessionRequest,
-} from "../actors/session-port.ts";
+import type { PipelineStatus, SessionRequest } from "../actors/session-port.ts";
 import { PolicyError, parsePolicy } from "../decoding/policies/registry.ts";
 import type { Room } from "./admission-queue.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
@@ -16,13 +11,6 @@ export const DEFAULT_MAX_TOKENS = 2048;
 const DEFAULT_MODEL = "default";
 
 const SEED_RANGE = 2 ** 53;
-
-/** Throws SessionError `not_ready` unless a request would be served now. */
-export function readyStatus(sessions: SessionPort): PipelineStatus {
-  const status = sessions.status();
-  if (!status.ready) throw new SessionError("not_ready", status.reason ?? "the pipeline is not ready");
-  return status;
-}
 
 /** Ids that a request's `model` may name. */
 export function modelIds(status: PipelineStatus): readonly string[] {

@@ -3,7 +3,6 @@ import type { SessionRequest } from "../actors/session-port.ts";
 import {
   choiceRequests,
   type PromptToAdmit,
-  readyStatus,
   requireModel,
   requireNumerics,
   requirePolicy,
@@ -31,14 +30,14 @@ export async function answer(
 ): Promise<Response> {
   const { params, shape } = question;
   const requestedAt = gateway.clock.now();
-  const status = readyStatus(gateway.sessions);
+  // It may wait without a byte sent: for a mesh that changes its coordinator, for its turn, for a long answer.
+  c.env?.keepOpen?.();
+  const status = await gateway.sessions.serving();
   requireModel(params.model, status);
   requirePolicy(params.policy, status);
   requireNumerics(params.numerics, status);
   requireTokens(params, gateway.text.vocabularySize);
   const request = toSessionRequest(params, question.encode(), status, gateway.text.endTokens);
-  // An open session waits for its turn without a byte sent, and an answer may take its time.
-  c.env?.keepOpen?.();
   const { signal } = c.req.raw;
   const requests = choiceRequests(request, params.choices);
   const client = c.var.keyHash ?? c.env?.address ?? "";

@@ -68,7 +68,7 @@ export const PERMISSIONS: Readonly<Record<Role, Permissions>> = {
   },
   tree: {
     // A user's own drafter is addressed by draft-<name>, and no pattern stands for part of a word.
-    publish: ["flow.*.*.*.*", SEGMENTS],
+    publish: ["flow.*.*.*.*", ...event("demand"), SEGMENTS],
     publishNever: [...session("open", "commit", "cancel", "journal"), "flow.*.host.>", "flow.*.*.tree.*"],
     subscribe: [
       ...session("open", "commit", "cancel", "journal"),

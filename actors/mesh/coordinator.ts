@@ -4,9 +4,10 @@ import type { KeyEntry } from "../../transport/key-value.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import type { Message, Subscription } from "../../transport/transport.ts";
 import { dropMalformed, encodeJson, type PipelineMessage, parseJson } from "../messages.ts";
+import { type Demand, demandSchema, SeenDemand } from "./demand.ts";
 import { Leadership } from "./leadership.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
-import { mayDraft, mayRun, planMesh, slowestStageMs } from "./plan-mesh.ts";
+import { mayDraft, mayRun, Planner, planTokenMs } from "./plan-mesh.ts";
 import {
   DEAD_MS,
   type HostRecord,
@@ -46,6 +47,8 @@ export class Coordinator {
   readonly #link: MeshLink;
   readonly #mesh: MeshRecord;
   readonly #leadership: Leadership;
+  readonly #planner: Planner;
+  readonly #demand: SeenDemand;
   readonly #hosts = new Map<string, KnownHost>();
   /** Dead, and without a record. */
   readonly #buried = new Set<string>();
@@ -65,9 +68,16 @@ export class Coordinator {
   constructor(link: MeshLink, who: { host: string; instance: string }, mesh: MeshRecord) {
     this.#link = link;
     this.#mesh = mesh;
+    this.#planner = new Planner(mesh);
+    this.#demand = new SeenDemand({
+      policy: mesh.policy,
+      drafts: mesh.model.drafter !== undefined,
+      sessionsLeast: mesh.sessionsLeast,
+    });
     this.#leadership = new Leadership(link, who, (leads) => this.#changed(leads));
     this.#subscriptions = [
       link.transport.subscribe(eventSubject(link.mesh, "host"), (message) => this.#hear(message)),
+      link.transport.subscribe(eventSubject(link.mesh, "demand"), (message) => this.#hearDemand(message)),
       link.transport.onStatus((status) => status === "connected" && this.#distrust()),
     ];
     this.#stopRepeating = repeat(link.clock, LEAD_EVERY_MS, () => this.#lead());
@@ -103,6 +113,14 @@ export class Coordinator {
       if (known !== undefined && known.revision > revision) return;
       this.#hosts.set(record.name, { record, revision, heardAtMs: this.#link.clock.now() });
       this.#buried.delete(record.name);
+    } catch (error) {
+      dropMalformed(this.#link.log, error);
+    }
+  }
+
+  #hearDemand(message: Message): void {
+    try {
+      this.#demand.hear(parseJson(demandSchema, message), this.#link.clock.now());
     } catch (error) {
       dropMalformed(this.#link.log, error);
     }
@@ -193,14 +211,16 @@ export class Coordinator {
   async #plan(usable: boolean): Promise<void> {
     const { next, short } = this.#placement;
     const hosts = this.#willing();
-    const result = planMesh(this.#mesh, hosts);
+    const nowMs = this.#link.clock.now();
+    const demand = this.#demand.at(nowMs);
+    const result = this.#planner.plan(hosts, demand, nowMs);
     const { next: _, short: __, ...kept } = this.#placement;
     if ("short" in result) {
       const told: PlacementRecord = usable ? kept : { ...kept, short: result.short };
       if (next !== undefined || told.short !== short) await this.#write(told);
       return;
     }
-    if (usable && !this.#isBetter(result, hosts)) {
+    if (usable && !this.#isBetter(result, hosts, demand)) {
       if (short !== undefined || next !== undefined) await this.#write(kept);
       return;
     }
@@ -229,14 +249,14 @@ export class Coordinator {
   }
 
   /** Lastingly better by far, or at last with a drafter: a move costs each session a prefill. */
-  #isBetter(found: { plan: Plan; slowestMs: number }, hosts: readonly HostRecord[]): boolean {
+  #isBetter(found: { plan: Plan; tokenMs: number }, hosts: readonly HostRecord[], demand: Demand): boolean {
     const { plan } = this.#placement;
     const nowMs = this.#link.clock.now();
     const better =
       plan !== undefined &&
       !samePlan(plan, found.plan) &&
       ((plan.drafter === undefined && found.plan.drafter !== undefined) ||
-        slowestStageMs(this.#mesh, plan, hosts) > found.slowestMs * WORTH_MOVING);
+        planTokenMs(this.#mesh, plan, hosts, demand) > found.tokenMs * WORTH_MOVING);
     if (!better) {
       this.#betterSinceMs = undefined;
       return false;

@@ -1,218 +1,123 @@
 import { partitionLayers } from "../../models/partition.ts";
+import { cheapestRanges } from "./cheapest-ranges.ts";
+import { type Demand, type PipelineTimes, tokenMs } from "./demand.ts";
+import {
+  fits,
+  type LayerRange,
+  type PlanHost,
+  type PlanModel,
+  pipelineTimes,
+  stageMs,
+} from "./plan-parts.ts";
 import type { LayerPin } from "./records.ts";
 
-/** One place for a stage; a host may have several. */
-export interface PlanSlot {
-  readonly host: string;
-  /** Of one layer, for a segment of the usual size. */
-  readonly layerMs: number;
-  /** What a hop to this host and on costs. */
-  readonly delayMs: number;
-  /** For weights. */
-  readonly bytesMax: number;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface PlanModel {
-  readonly layers: number;
-  /** Work of the final norm and LM head, in layers. */
-  readonly headLayers: number;
-  readonly layerBytes: number;
-  readonly embeddingBytes: number;
-  readonly headBytes: number;
-}
-
-export interface LayerRange {
-  /** Index of the slot. */
-  readonly slot: number;
-  readonly firstLayer: number;
-  readonly endLayer: number;
-}
-
-export interface LayerPlan {
+export interface LayerPlan extends PipelineTimes {
   /** In pipeline order. */
   readonly ranges: readonly LayerRange[];
-  /** Time of the slowest stage, its hop included. */
-  readonly slowestMs: number;
+  /** Predicted time per token of all sessions together, see `tokenMs`. */
+  readonly tokenMs: number;
 }
 
-/** Sets of slots up to this number are tried all; of more slots, orders by speed. */
-const EXACT_SLOTS_MAX = 12;
+/** Two predictions closer than this are the same: sums in another order. */
+const SAME = 1e-9;
 
 /**
- * Contiguous layer ranges such that the slowest stage, its hop included, is as fast as can be. A slot may
- * stay unused; of equally fast plans, one with the fewest stages. Undefined when no plan fits the slots'
- * memory and the pins.
+ * Contiguous layer ranges for which `tokenMs` predicts the fewest milliseconds for a token. Hosts may stay
+ * unused; of equal plans, one whose slowest stage is fastest. Undefined when no plan fits the hosts' memory
+ * and the pins.
  *
- * For a bound on the slowest stage, how far a set of slots can reach from layer 0 is a dynamic program over
- * sets: reaching further is never worse, since a range can always begin later. The least bound that some
- * set reaches the end with is found by bisection of the finitely many stage times that there can be.
+ * The prediction grows with the slowest stage's time and with the loop's. So for each bound on the slowest
+ * stage, of which there are finitely many, the plan with the shortest loop is all that has to be looked at;
+ * that one is found by dynamic programming (cheapest-ranges.ts). A looser bound never makes the loop longer;
+ * so between two bounds with equal loops nothing is better than the lower one, and between any two nothing
+ * is better than the lower one's slowest stage with the upper one's loop: most bounds need not be tried.
  */
 export function planLayers(
   model: PlanModel,
-  slots: readonly PlanSlot[],
+  hosts: readonly PlanHost[],
+  demand: Demand,
   pins: readonly LayerPin[] = [],
 ): LayerPlan | undefined {
-  const bounds = stageTimes(model, slots);
-  const search = slots.length <= EXACT_SLOTS_MAX ? reachBySets : reachByOrders;
-  const reach = (boundMs: number) => search({ model, slots, pins, boundMs });
-  let [low, high] = [0, bounds.length - 1];
-  let best: readonly LayerRange[] | undefined;
-  while (low <= high) {
+  const bounds = stageTimes(model, hosts);
+  const known = new Map<number, LayerPlan | undefined>();
+  let best: LayerPlan | undefined;
+  const at = (index: number): LayerPlan | undefined => {
+    if (known.has(index)) return known.get(index);
+    const ranges = cheapestRanges(model, hosts, pins, bounds[index] ?? 0);
+    const found = ranges && weigh(model, hosts, ranges, demand);
+    known.set(index, found);
+    if (found !== undefined && (best === undefined || isBetter(found, best))) best = found;
+    return found;
+  };
+  const between = (low: number, high: number): void => {
+    const [tight, loose] = [at(low), at(high)];
+    if (best === undefined || loose === undefined || high - low < 2) return;
+    if (tight !== undefined && tight.loopMs <= loose.loopMs * (1 + SAME)) return;
+    const hoped = { slotMs: bounds[low + 1] ?? 0, loopMs: loose.loopMs };
+    if (tokenMs(hoped, demand) > best.tokenMs * (1 + SAME)) return;
     const middle = (low + high) >> 1;
-    const found = reach(bounds[middle] ?? 0);
-    if (found === undefined) low = middle + 1;
-    else {
-      best = found;
-      high = middle - 1;
-    }
-  }
+    between(low, middle);
+    between(middle, high);
+  };
+  if (bounds.length > 0) between(0, bounds.length - 1);
   if (best === undefined) return undefined;
-  const ranges = evened(model, slots, pins, best);
-  return { ranges, slowestMs: slowest(model, slots, ranges) };
+  const evened = evenedRanges(model, hosts, pins, best);
+  return evened === undefined ? best : weigh(model, hosts, evened, demand);
 }
 
-interface Search {
-  readonly model: PlanModel;
-  readonly slots: readonly PlanSlot[];
-  readonly pins: readonly LayerPin[];
-  readonly boundMs: number;
+function isBetter(a: LayerPlan, b: LayerPlan): boolean {
+  if (a.tokenMs < b.tokenMs * (1 - SAME)) return true;
+  return a.tokenMs <= b.tokenMs * (1 + SAME) && a.slotMs < b.slotMs * (1 - SAME);
 }
 
-export function stageMs(model: PlanModel, slot: PlanSlot, firstLayer: number, endLayer: number): number {
-  const head = endLayer === model.layers ? model.headLayers : 0;
-  return (endLayer - firstLayer + head) * slot.layerMs + slot.delayMs;
+function weigh(
+  model: PlanModel,
+  hosts: readonly PlanHost[],
+  ranges: readonly LayerRange[],
+  demand: Demand,
+): LayerPlan {
+  const times = pipelineTimes(model, hosts, ranges);
+  return { ranges, ...times, tokenMs: tokenMs(times, demand) };
 }
 
-function slowest(model: PlanModel, slots: readonly PlanSlot[], ranges: readonly LayerRange[]): number {
-  return Math.max(
-    ...ranges.map(({ slot, firstLayer, endLayer }) => {
-      const at = slots[slot];
-      return at === undefined ? Number.POSITIVE_INFINITY : stageMs(model, at, firstLayer, endLayer);
-    }),
-  );
-}
-
-function stageTimes(model: PlanModel, slots: readonly PlanSlot[]): number[] {
+/** All that a stage may take, rising. */
+function stageTimes(model: PlanModel, hosts: readonly PlanHost[]): number[] {
   const times = new Set<number>();
-  for (const slot of slots) {
+  for (const host of hosts) {
     for (let layers = 1; layers <= model.layers; layers++) {
-      times.add(stageMs(model, slot, model.layers - layers, model.layers));
-      times.add(stageMs({ ...model, headLayers: 0 }, slot, model.layers - layers, model.layers));
+      times.add(stageMs(model, host, model.layers - layers, model.layers));
+      times.add(stageMs({ ...model, headLayers: 0 }, host, model.layers - layers, model.layers));
     }
   }
   return [...times].sort((a, b) => a - b);
 }
 
-function fits(
-  { model, pins, boundMs }: Search,
-  slot: PlanSlot,
-  firstLayer: number,
-  endLayer: number,
-): boolean {
-  const embedding = firstLayer === 0 ? model.embeddingBytes : 0;
-  const head = endLayer === model.layers ? model.headBytes : 0;
-  if ((endLayer - firstLayer) * model.layerBytes + embedding + head > slot.bytesMax) return false;
-  if (stageMs(model, slot, firstLayer, endLayer) > boundMs) return false;
-  return pins.every((pin) => {
-    const touched = Math.max(pin.firstLayer, firstLayer) < Math.min(pin.endLayer, endLayer);
-    return !touched || slot.labels[pin.label] === pin.value;
-  });
-}
-
-/** The furthest end of a range of the slot from `firstLayer` on; `firstLayer` when it can't take one layer. */
-function furthest(search: Search, slot: PlanSlot, firstLayer: number): number {
-  for (let end = search.model.layers; end > firstLayer; end--) {
-    if (fits(search, slot, firstLayer, end)) return end;
-  }
-  return firstLayer;
-}
-
-function reachBySets(search: Search): LayerRange[] | undefined {
-  const { model, slots } = search;
-  const sets = 1 << slots.length;
-  const reached = new Int32Array(sets);
-  const last = new Int32Array(sets).fill(-1);
-  let best: number | undefined;
-  for (let set = 1; set < sets; set++) {
-    for (const [index, slot] of slots.entries()) {
-      if ((set & (1 << index)) === 0) continue;
-      const before = reached[set ^ (1 << index)] ?? 0;
-      const end = furthest(search, slot, before);
-      if (last[set] === -1 || end > (reached[set] ?? 0)) {
-        reached[set] = end;
-        last[set] = index;
-      }
-    }
-    if (reached[set] === model.layers && (best === undefined || size(set) < size(best))) best = set;
-  }
-  if (best === undefined) return undefined;
-  const order: number[] = [];
-  for (let set = best; set !== 0; ) {
-    const index = last[set] ?? -1;
-    order.unshift(index);
-    set ^= 1 << index;
-  }
-  return inOrder(search, order);
-}
-
-function size(set: number): number {
-  let count = 0;
-  for (let rest = set; rest !== 0; rest &= rest - 1) count++;
-  return count;
-}
-
-/** The fastest first, with each slot in turn as the last one. */
-function reachByOrders(search: Search): LayerRange[] | undefined {
-  const bySpeed = search.slots
-    .map((_, index) => index)
-    .sort((a, b) => (search.slots[a]?.layerMs ?? 0) - (search.slots[b]?.layerMs ?? 0));
-  let best: LayerRange[] | undefined;
-  for (const index of bySpeed) {
-    const found = inOrder(search, [...bySpeed.filter((other) => other !== index), index]);
-    if (found !== undefined && (best === undefined || found.length < best.length)) best = found;
-  }
-  return best;
-}
-
-function inOrder(search: Search, order: readonly number[]): LayerRange[] | undefined {
-  const ranges: LayerRange[] = [];
-  let from = 0;
-  for (const index of order) {
-    const slot = search.slots[index];
-    const end = slot === undefined ? from : furthest(search, slot, from);
-    if (end > from) ranges.push({ slot: index, firstLayer: from, endLayer: end });
-    from = end;
-    if (from === search.model.layers) return ranges;
-  }
-  return undefined;
-}
-
-/** Stages that are all alike share the layers as evenly as can be, instead of filling one after the other. */
-function evened(
+/** Stages that are all alike share the layers as evenly as can be; undefined where they are not, or may not. */
+function evenedRanges(
   model: PlanModel,
-  slots: readonly PlanSlot[],
+  hosts: readonly PlanHost[],
   pins: readonly LayerPin[],
-  ranges: readonly LayerRange[],
-): readonly LayerRange[] {
-  const used = ranges.map(({ slot }) => slots[slot]);
+  { ranges, slotMs }: LayerPlan,
+): readonly LayerRange[] | undefined {
+  const used = ranges.map(({ host }) => hosts[host]);
   const [first] = used;
-  const alike = used.every((slot) => slot?.layerMs === first?.layerMs && slot?.delayMs === first?.delayMs);
-  if (!alike) return ranges;
+  if (used.some((host) => host?.layerMs !== first?.layerMs || host?.delayMs !== first?.delayMs)) {
+    return undefined;
+  }
   const bounds = partitionLayers({
     layers: model.layers,
     stageCount: ranges.length,
     headLayerEquivalents: model.headLayers,
   });
-  const even = ranges.map(({ slot }, k) => ({
-    slot,
+  const even = ranges.map(({ host }, k) => ({
+    host,
     firstLayer: bounds[k] ?? 0,
     endLayer: bounds[k + 1] ?? 0,
   }));
-  const search = { model, slots, pins, boundMs: slowest(model, slots, ranges) };
-  const fit = even.every(({ slot, firstLayer, endLayer }) => {
-    const at = slots[slot];
-    return at !== undefined && fits(search, at, firstLayer, endLayer);
+  const limits = { model, pins, boundMs: slotMs * (1 + SAME) };
+  const fit = even.every(({ host, firstLayer, endLayer }) => {
+    const at = hosts[host];
+    return at !== undefined && fits(limits, at, firstLayer, endLayer);
   });
-  return fit ? even : ranges;
+  return fit ? even : undefined;
 }

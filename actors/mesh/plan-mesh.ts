@@ -1,9 +1,9 @@
 import { segmentMs } from "../../decoding/costs.ts";
-import { type PlanSlot, planLayers } from "./plan-layers.ts";
+import { type Demand, tokenMs } from "./demand.ts";
+import { planLayers } from "./plan-layers.ts";
+import { type PlanHost, pipelineTimes } from "./plan-parts.ts";
 import type { HostRecord, LayerPin, MeshRecord, ModelRecord, Plan } from "./records.ts";
 
-/** Segments as the default policy mostly sends them. */
-const USUAL_SEGMENT_NODES = 4;
 /** Weights grow a little when they are compiled for the runtime. */
 const COMPILED_GROWTH = 1.25;
 /** Of a stage's process, beside weights. */
@@ -12,63 +12,68 @@ const PROCESS_BYTES = 160 * 2 ** 20;
 const UNKNOWN_LAYER_MS = 1;
 
 export type PlanResult =
-  | { readonly plan: Plan; readonly slowestMs: number }
+  | { readonly plan: Plan; readonly tokenMs: number }
   /** Why there is none, in words for a person. */
   | { readonly short: string };
 
-/** Which host runs what, with these hosts; all of them are alive and want to be used. */
-export function planMesh(mesh: MeshRecord, hosts: readonly HostRecord[]): PlanResult {
+/** Which host runs what for that demand, with these hosts; all of them are alive and want to be used. */
+export function planMesh(mesh: MeshRecord, hosts: readonly HostRecord[], demand: Demand): PlanResult {
   const { model, pins } = mesh;
   const workers = hosts.filter(({ slots }) => slots > 0);
-  const helper = hosts.find(({ control }) => control) ?? fastest(hosts);
+  const helper = hosts.find(({ control }) => control) ?? fastest(hosts, demand);
   if (helper === undefined || workers.length === 0)
     return { short: "no host is there to run the model's layers" };
-  const slots = workers.flatMap(slotsOf);
+  const places = workers.map((host) => placeOf(host, demand));
   const wanted = missingLabel(pins, workers);
   if (wanted !== undefined) return { short: wanted };
-  const found = planLayers(inMemory(model), slots, pins);
+  const found = planLayers(inMemory(model), places, demand, pins);
   if (found === undefined) return { short: describeShortage(model, workers) };
-  const stages = found.ranges.map(({ slot, firstLayer, endLayer }) => ({
-    host: slots[slot]?.host ?? "",
+  const stages = found.ranges.map(({ host, firstLayer, endLayer }) => ({
+    host: places[host]?.name ?? "",
     firstLayer,
     endLayer,
   }));
   const sharing = workers.filter((host) => stages.filter(({ host: at }) => at === host.name).length > 1);
   const drafting = hosts.filter(mayDraft);
-  const drafter = drafting.includes(helper) ? helper : fastest(drafting);
+  const drafter = drafting.includes(helper) ? helper : fastest(drafting, demand);
   const plan: Plan = {
     stages,
     tree: helper.name,
     sharesCores: sharing.some(({ sharesCores }) => sharesCores),
     ...(model.drafter !== undefined && drafter !== undefined && { drafter: drafter.name }),
   };
-  return { plan, slowestMs: found.slowestMs };
+  return { plan, tokenMs: found.tokenMs };
 }
 
-/** How long the slowest stage of a plan takes with what its hosts have measured by now. */
-export function slowestStageMs(mesh: MeshRecord, plan: Plan, hosts: readonly HostRecord[]): number {
-  const { layers, headLayers } = mesh.model;
-  const times = plan.stages.map(({ host: name, firstLayer, endLayer }) => {
-    const host = hosts.find((candidate) => candidate.name === name);
-    if (host === undefined) return Number.POSITIVE_INFINITY;
-    const { layerMs, delayMs } = speedOf(host);
-    return (endLayer - firstLayer + (endLayer === layers ? headLayers : 0)) * layerMs + delayMs;
-  });
-  return Math.max(...times);
+/**
+ * What is predicted of a plan with what its hosts have measured by now, see `tokenMs`; infinite when one of
+ * them is gone.
+ */
+export function planTokenMs(
+  { model }: MeshRecord,
+  { stages }: Plan,
+  hosts: readonly HostRecord[],
+  demand: Demand,
+): number {
+  const names = hosts.map(({ name }) => name);
+  const ranges = stages.map((stage) => ({ ...stage, host: names.indexOf(stage.host) }));
+  if (ranges.some(({ host }) => host < 0)) return Number.POSITIVE_INFINITY;
+  const places = hosts.map((host) => placeOf(host, demand));
+  return tokenMs(pipelineTimes(model, places, ranges), demand);
 }
 
-function speedOf({ layerMs, rttMs }: HostRecord) {
+const layerTime = ({ layerMs }: HostRecord, { segmentNodes }: Demand): number =>
+  layerMs === undefined ? UNKNOWN_LAYER_MS : segmentMs(layerMs, segmentNodes);
+
+function placeOf(host: HostRecord, demand: Demand): PlanHost {
+  const { name, slots, labels, rttMs, memoryBytes } = host;
   return {
-    layerMs: layerMs === undefined ? UNKNOWN_LAYER_MS : segmentMs(layerMs, USUAL_SEGMENT_NODES),
+    ...{ name, slots, labels },
+    layerMs: layerTime(host, demand),
     // In by half a round trip to the server, and out by the other half.
     delayMs: rttMs,
+    bytesMax: memoryBytes / slots - PROCESS_BYTES,
   };
-}
-
-function slotsOf(host: HostRecord): PlanSlot[] {
-  const bytesMax = host.memoryBytes / host.slots - PROCESS_BYTES;
-  const slot: PlanSlot = { host: host.name, ...speedOf(host), bytesMax, labels: host.labels };
-  return Array.from({ length: host.slots }, () => slot);
 }
 
 function inMemory({ layers, headLayers, layerBytes, embeddingBytes, headBytes }: ModelRecord) {
@@ -88,8 +93,8 @@ export const leastBytes = (model: ModelRecord): number => PROCESS_BYTES + model.
 export const mayDraft = ({ failed }: HostRecord): boolean => failed.every(({ role }) => role !== "drafter");
 export const mayRun = ({ failed }: HostRecord): boolean => failed.every(({ role }) => role === "drafter");
 
-function fastest(hosts: readonly HostRecord[]): HostRecord | undefined {
-  return hosts.toSorted((a, b) => speedOf(a).layerMs - speedOf(b).layerMs)[0];
+function fastest(hosts: readonly HostRecord[], demand: Demand): HostRecord | undefined {
+  return hosts.toSorted((a, b) => layerTime(a, demand) - layerTime(b, demand))[0];
 }
 
 function missingLabel(pins: readonly LayerPin[], hosts: readonly HostRecord[]): string | undefined {
@@ -107,4 +112,35 @@ function describeShortage(model: ModelRecord, hosts: readonly HostRecord[]): str
     `${model.id} needs ${mib(needed)} MiB for its weights and ${mib(PROCESS_BYTES)} MiB for each stage, ` +
     `and the hosts that may run it have not got the room: ${there}`
   );
+}
+
+/** Measurements and demand change all the time; a plan is not made anew for that more often than this. */
+const MEASURED_EVERY_MS = 2000;
+
+/** What a coordinator asks several times a second: plans anew only when something has changed that a plan depends on. */
+export class Planner {
+  readonly #mesh: MeshRecord;
+  #last:
+    | { readonly hosts: string; readonly measured: string; readonly atMs: number; result: PlanResult }
+    | undefined;
+
+  constructor(mesh: MeshRecord) {
+    this.#mesh = mesh;
+  }
+
+  plan(hosts: readonly HostRecord[], demand: Demand, nowMs: number): PlanResult {
+    const known = hosts.map(({ actors: _, prepared: __, layerMs: ___, rttMs: ____, ...facts }) => facts);
+    const now = {
+      hosts: JSON.stringify(known),
+      measured: JSON.stringify([demand, hosts.map((host) => [host.layerMs, host.rttMs])]),
+      atMs: nowMs,
+    };
+    const last = this.#last;
+    if (last?.hosts === now.hosts) {
+      if (last.measured === now.measured || nowMs - last.atMs < MEASURED_EVERY_MS) return last.result;
+    }
+    const result = planMesh(this.#mesh, hosts, demand);
+    this.#last = { ...now, result };
+    return result;
+  }
 }

@@ -3,7 +3,8 @@ import { costsSchema } from "../messages.ts";
 
 /**
  * What the mesh remembers in its key-value bucket, and tells as events: `host.<name>` (renewed by its
- * host), `leader`, `placement` (changed by the leading coordinator) and `mesh` (written by `up`).
+ * host), `leader`, `placement` (changed by the leading coordinator), `mesh` (written by `up`) and
+ * `drafter.<name>` (renewed by a user's own drafter of that name).
  */
 
 /** Version of what actors say to each other; machines with different ones can't share a mesh. */
@@ -23,6 +24,7 @@ export const KEYS = {
   leader: "leader",
   placement: "placement",
   host: (host: string) => `host.${host}`,
+  drafter: (drafter: string) => `drafter.${drafter}`,
 };
 /** Name of the bucket, which can't have dots. */
 export const bucketOf = (mesh: string): string => `flow_${mesh}`;
@@ -149,6 +151,8 @@ export const meshSchema = v.object({
   protocol: count,
   version: v.string(),
   policy: v.string(),
+  /** Requests at once that the placement is made for at least. */
+  sessionsLeast: v.optional(v.pipe(count, v.minValue(1)), 1),
   pins: v.array(pinSchema),
   model: modelSchema,
 });

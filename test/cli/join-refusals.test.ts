@@ -38,7 +38,8 @@ async function writeMesh(mesh: string, changes: Partial<MeshRecord> = {}): Promi
   const blobs = await openNatsBlobStore(nats, blobBucketOf(mesh));
   const { parts } = await provideWeights({ mesh, transport: nats, blobs }, model);
   const record: MeshRecord = {
-    ...{ mesh, protocol: PROTOCOL, version, policy: "fullflow", pins: [], ...changes },
+    ...{ mesh, protocol: PROTOCOL, version, policy: "fullflow", sessionsLeast: 1, pins: [] },
+    ...changes,
     model: {
       ...{ id: "tiny", sha256: mesh, bytes: Bun.file(model).size, layers: 4, contextLength: 512, hidden: 64 },
       ...{ headLayers: 1, tied: true, layerBytes: 1, embeddingBytes: 1, headBytes: 1, numerics: "fast" },

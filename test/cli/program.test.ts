@@ -13,6 +13,7 @@ describe("flowmesh up", () => {
         policy: DEFAULT_POLICY,
         numerics: "fast",
         drafter: "auto",
+        sessions: 1,
         mesh: "home",
         reportWork: false,
       },
@@ -22,7 +23,7 @@ describe("flowmesh up", () => {
   test("takes every option", async () => {
     const line =
       "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive " +
-      "--numerics precise --drafter head --draft-head own/head.json --nats-port 4333 --threads 3 --mesh lab-2 " +
+      "--numerics precise --drafter head --draft-head own/head.json --sessions 12 --nats-port 4333 --threads 3 --mesh lab-2 " +
       "--device jetson-like --link 1.5ms/150mbit --report-work";
     expect((await parse(...line.split(" "))).up).toEqual([
       {
@@ -34,6 +35,7 @@ describe("flowmesh up", () => {
         numerics: "precise",
         drafter: "head",
         draftHead: "own/head.json",
+        sessions: 12,
         natsPort: 4333,
         threads: 3,
         mesh: "lab-2",
@@ -48,6 +50,7 @@ describe("flowmesh up", () => {
     ["--stages", "0", /whole number from 1 to 64/],
     ["--stages", "65", /whole number from 1 to 64/],
     ["--stages", "2.5", /whole number/],
+    ["--sessions", "0", /whole number from 1 to 256/],
     ["--stages", "1e1", /whole number/],
     ["--port", "70000", /whole number from 1 to 65535/],
     ["--nats-port", "-1", /whole number from 1 to 65535/],

@@ -57,6 +57,7 @@ class RunningUp {
       host: "127.0.0.1",
       policy: "flowspec",
       numerics: "fast",
+      sessions: 1,
       drafter: "ngram",
       natsPort: freePort(),
       mesh: "test",

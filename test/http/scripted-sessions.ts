@@ -1,11 +1,12 @@
-import type {
-  PipelineStatus,
-  Session,
-  SessionCommit,
-  SessionEnd,
-  SessionPort,
-  SessionRequest,
-  SessionStats,
+import {
+  type PipelineStatus,
+  type Session,
+  type SessionCommit,
+  type SessionEnd,
+  SessionError,
+  type SessionPort,
+  type SessionRequest,
+  type SessionStats,
 } from "../../actors/session-port.ts";
 
 import type { PositionLogprobs } from "../../decoding/log-probs.ts";
@@ -55,6 +56,12 @@ export class ScriptedSessions implements SessionPort {
   }
 
   status(): PipelineStatus {
+    return this.state;
+  }
+
+  async serving(): Promise<PipelineStatus> {
+    const { ready, reason = "not ready" } = this.state;
+    if (!ready) throw new SessionError("not_ready", reason);
     return this.state;
   }
 

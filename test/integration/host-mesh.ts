@@ -38,15 +38,31 @@ export class HostMesh {
   /**
    * @param caches folder that all hosts have their caches in; absent: each has one of its own, which goes with
    * the mesh
+   * @param sessions requests at once that layers are placed for at least: so many that each host is worth a
+   * stage, unless something else is said
    */
   static async open(
     link: Required<LinkModel>,
-    { caches, upArguments = [] }: { readonly caches?: string; readonly upArguments?: readonly string[] } = {},
+    {
+      caches,
+      sessions = 16,
+      upArguments = [],
+    }: {
+      readonly caches?: string;
+      readonly sessions?: number;
+      readonly upArguments?: readonly string[];
+    } = {},
   ): Promise<HostMesh> {
     const folder = await mkdtemp(join(tmpdir(), "flowmesh-hosts-"));
     const network = await openHostNetwork(link);
     try {
-      const mesh = await startMesh("--no-stages", ...network.upArguments, ...upArguments);
+      const mesh = await startMesh(
+        "--no-stages",
+        "--sessions",
+        `${sessions}`,
+        ...network.upArguments,
+        ...upArguments,
+      );
       return new HostMesh(mesh, { folder, network, ...(caches !== undefined && { caches }) });
     } catch (error) {
       await network.close();

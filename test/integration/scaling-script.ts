@@ -1,8 +1,10 @@
 /**
  * The same model on more and more hosts of unequal speed: tokens a second where the planner places it, and
- * where each host has an equal share of the work. Both meshes run at the same time and answer in turn:
+ * where each host has an equal share of the work. Both meshes run at the same time and answer in turn;
+ * `--planned` leaves the second one out. Placements follow what is asked: each load is asked for a while before
+ * it is measured.
  *
- *   bun test/integration/scaling-script.ts [number of hosts …]
+ *   bun test/integration/scaling-script.ts [--planned] [number of hosts …]
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,6 +21,8 @@ const LAYER_MS = [4, 8, 6, 12, 4, 10];
 const LINK = { delayMs: 5, mbps: 150 };
 const TOKENS = 24;
 const REPEATS = 3;
+/** A coordinator takes up to 40 s to move layers for what is asked now. */
+const ASKED_BEFORE_MS = 60_000;
 const PROMPTS = [
   "Explain in detail how a bicycle works.",
   "Write a story about a lighthouse.",
@@ -64,11 +68,12 @@ async function headLayersOf({ mesh }: HostMesh): Promise<{ layers: number; headL
   return door.mesh.model;
 }
 
+const plannedOnly = process.argv.includes("--planned");
 const caches = await mkdtemp(join(tmpdir(), "flowmesh-caches-"));
 
 async function start(speeds: readonly number[], pins?: string): Promise<HostMesh> {
   const upArguments = pins === undefined ? [] : ["--pin", pins];
-  const hosts = await HostMesh.open(LINK, { caches, upArguments });
+  const hosts = await HostMesh.open(LINK, { caches, sessions: 1, upArguments });
   try {
     for (const [index, layerMs] of speeds.entries()) {
       await hosts.join(`h${index}`, layerMs, "--labels", `host=h${index}`);
@@ -100,11 +105,18 @@ async function compare(count: number): Promise<void> {
     const { layers, headLayers } = await headLayersOf(planned);
     const bounds = partitionLayers({ layers, stageCount: count, headLayerEquivalents: headLayers });
     const pins = speeds.map((_, k) => `${bounds[k]}-${(bounds[k + 1] ?? 0) - 1}:host=h${k}`).join(",");
-    const equal = count === 1 ? undefined : await start(speeds, pins);
+    const equal = count === 1 || plannedOnly ? undefined : await start(speeds, pins);
     try {
-      tell(`${count} hosts, planned`, await rested(planned));
+      await rested(planned);
       if (equal) tell(`${count} hosts, equal shares`, await rested(equal, count));
-      for (const load of LOADS) await compareUnder(load, count, { planned, equal });
+      for (const load of LOADS) {
+        const untilMs = performance.now() + (count === 1 ? 0 : ASKED_BEFORE_MS);
+        while (performance.now() < untilMs) {
+          for (const prompts of roundsOf(load)) await measure(planned, load, prompts);
+        }
+        tell(`${count} hosts, ${load.name}, planned`, await rested(planned));
+        await compareUnder(load, count, { planned, equal });
+      }
     } finally {
       await equal?.close();
     }
@@ -172,7 +184,10 @@ const show = (values: readonly number[], digits: number) =>
 
 try {
   console.log("| hosts | load | planned, tokens/s | equal shares | ratio |\n| - | - | - | - | - |");
-  const counts = process.argv.slice(2).map(Number);
+  const counts = process.argv
+    .slice(2)
+    .filter((argument) => argument !== "--planned")
+    .map(Number);
   for (const count of counts.length === 0 ? [1, 2, 4, 6] : counts) await compare(count);
 } finally {
   await rm(caches, { recursive: true, force: true });

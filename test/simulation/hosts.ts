@@ -25,6 +25,7 @@ const TOY_RECORD: MeshRecord = {
   protocol: PROTOCOL,
   version: "toy",
   policy: "fullflow",
+  sessionsLeast: 1,
   pins: [],
   model: {
     id: "toy",

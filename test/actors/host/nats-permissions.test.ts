@@ -29,6 +29,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   "flow.home.event.up": "ps s s p p s",
   "flow.home.event.costs": "ps s s p - s",
   "flow.home.event.work": "ps s - p - s",
+  "flow.home.event.demand": "ps s p - - s",
   "flow.home.event.pipeline": "ps s - - - s",
   "flow.home.event.placement": "ps s s - - s",
   "flow.home.event.host": "ps s - - - s",
