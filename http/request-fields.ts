@@ -45,7 +45,7 @@ const logitBias = oneForm(
 );
 
 /** Name under which an answer can be watched. */
-export const liveName = v.pipe(
+const liveName = v.pipe(
   v.string(),
   v.regex(LIVE_NAME, "It must be 16 to 64 letters, digits, - or _, made up at random"),
 );
