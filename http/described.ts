@@ -14,7 +14,15 @@ export function oneForm<const Of extends Forms>(
   forms: Of,
   pick: (input: unknown) => keyof Of,
 ): v.LazySchema<Of[keyof Of]> {
-  const possible = v.union(Object.values(forms).filter(({ type }) => type !== "never"));
-  const choose = (input: unknown) => (input === undefined ? possible : forms[pick(input)]);
+  const possible = Object.values(forms).filter(({ type }) => type !== "never");
+  const any = possible.length === 1 ? possible[0] : v.union(possible);
+  const choose = (input: unknown) => (input === undefined ? any : forms[pick(input)]);
   return v.lazy((input) => choose(input) as Of[keyof Of]);
 }
+
+/** Of this form, and no array: to valibot, an array is an object, too. */
+export const noArray = <const Schema extends v.GenericSchema>(
+  schema: Schema,
+  message = "It must be an object",
+) =>
+  oneForm({ object: schema, list: v.never(message) }, (input) => (Array.isArray(input) ? "list" : "object"));

@@ -7,7 +7,7 @@ import {
   SAMPLING_RANGES,
   type TokenBias,
 } from "../decoding/sampling-params.ts";
-import { described, oneForm } from "./described.ts";
+import { described, noArray, oneForm } from "./described.ts";
 import { chatMessage } from "./structured/messages.ts";
 import { structuredFields } from "./structured/schemas.ts";
 
@@ -39,10 +39,7 @@ const biasByToken = v.pipe(
   ),
 );
 /** OpenAI's form: an object of token ids, written as strings, and what to add to their logits. */
-const logitBias = oneForm(
-  { byToken: biasByToken, list: v.never("It must be an object with token ids as keys") },
-  (input) => (Array.isArray(input) ? "list" : "byToken"),
-);
+const logitBias = noArray(biasByToken, "It must be an object with token ids as keys");
 
 /** Name under which an answer can be watched. */
 const liveName = v.pipe(
@@ -60,6 +57,8 @@ const stops = oneForm(
   { one: stopString, several: v.pipe(v.array(stopString), v.maxLength(MAX_STOP_STRINGS)) },
   (input) => (typeof input === "string" ? "one" : "several"),
 );
+
+const includeUsage = described(v.nullish(v.boolean()), "Tells `usage` in a last chunk without choices.");
 
 const extensionFields = {
   policy: described(
@@ -129,15 +128,11 @@ export const generationFields = {
   ),
   stream: described(v.nullish(v.boolean(), false), "Answers with an event stream."),
   stream_options: described(
-    v.nullish(
-      v.object({
-        include_usage: described(v.nullish(v.boolean()), "Tells `usage` in a last chunk without choices."),
-      }),
-    ),
+    v.nullish(noArray(v.object({ include_usage: includeUsage }))),
     "What a stream tells.",
   ),
   flowmesh: described(
-    v.nullish(v.strictObject(extensionFields)),
+    v.nullish(noArray(v.strictObject(extensionFields))),
     "What OpenAI's API does not have: how the mesh works on this request, and what it tells of it.",
   ),
 };

@@ -108,22 +108,26 @@ export const COMPLETION_REPLIES = {
   },
 };
 
-export const CHAT_STREAM = [
-  `data: ${JSON.stringify({
-    ...chatEnvelope,
-    object: "chat.completion.chunk",
-    choices: [{ index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }],
-  })}`,
-  `data: ${JSON.stringify({
-    ...chatEnvelope,
-    object: "chat.completion.chunk",
-    choices: [{ index: 0, delta: { content: "Paris" }, logprobs: null, finish_reason: null }],
-  })}`,
-  `data: ${JSON.stringify({
-    ...chatEnvelope,
-    object: "chat.completion.chunk",
-    choices: [{ index: 0, delta: {}, logprobs: null, finish_reason: "stop" }],
-  })}`,
-  "data: [DONE]",
-  "",
-].join("\n\n");
+const { id: _, ...completionEnvelope } = chatEnvelope;
+const completionId = "cmpl-7a0f6f1f6ed44c0c8f43c0b8a86f3a55";
+
+const stream = (head: object, choices: readonly object[]): string =>
+  [
+    ...choices.map((choice) => {
+      const whole = { index: 0, logprobs: null, finish_reason: null, ...choice };
+      return `data: ${JSON.stringify({ ...head, choices: [whole] })}`;
+    }),
+    "data: [DONE]",
+    "",
+  ].join("\n\n");
+
+export const CHAT_STREAM = stream({ ...chatEnvelope, object: "chat.completion.chunk" }, [
+  { delta: { role: "assistant", content: "" } },
+  { delta: { content: "Paris." } },
+  { delta: {}, finish_reason: "stop" },
+]);
+
+export const COMPLETION_STREAM = stream(
+  { id: completionId, ...completionEnvelope, object: "text_completion" },
+  [{ text: " Paris." }, { text: "", finish_reason: "stop" }],
+);

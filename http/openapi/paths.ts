@@ -5,6 +5,7 @@ import {
   CHAT_STREAM,
   COMPLETION_REPLIES,
   COMPLETION_REQUESTS,
+  COMPLETION_STREAM,
 } from "./examples.ts";
 import { errors, eventStream, json, LIMITS, response, schemaOf } from "./responses.ts";
 
@@ -19,7 +20,7 @@ const generation = (
     readonly schema: string;
     readonly chunk: string;
     readonly examples: object;
-    readonly stream?: string;
+    readonly stream: string;
   },
 ) => ({
   ...words,
@@ -31,7 +32,7 @@ const generation = (
       "The answer; a stream of its parts where the request asks for one.",
       {
         ...json(replies.schema, replies.examples),
-        ...eventStream([schemaOf(replies.chunk), schemaOf("Error"), { const: "[DONE]" }], replies.stream),
+        ...eventStream([schemaOf(replies.chunk), schemaOf("Error")], ["[DONE]"], replies.stream),
       },
       LIMITS,
     ),
@@ -81,7 +82,12 @@ export const PATHS = {
         description: "OpenAI's completions, for one prompt a request.",
       },
       { schema: "CompletionRequest", examples: COMPLETION_REQUESTS },
-      { schema: "Completion", chunk: "CompletionChunk", examples: COMPLETION_REPLIES },
+      {
+        schema: "Completion",
+        chunk: "CompletionChunk",
+        examples: COMPLETION_REPLIES,
+        stream: COMPLETION_STREAM,
+      },
     ),
   },
   "/v1/models": {
@@ -155,7 +161,7 @@ export const PATHS = {
       responses: {
         "200": response(
           "Events.",
-          eventStream([{ type: "array", items: schemaOf("LiveEvent") }], "data: []\n\n"),
+          eventStream([{ type: "array", items: schemaOf("LiveEvent") }], [], "data: []\n\n"),
         ),
         ...errors(["400", "401", "503"]),
       },

@@ -43,16 +43,27 @@ export const json = (schema: string, examples?: object) => ({
   "application/json": { schema: schemaOf(schema), ...(examples && { examples }) },
 });
 
-/** An event stream whose events hold JSON of these schemas, or these words. */
-export const eventStream = (items: readonly JsonSchema[], example?: string) => ({
+/**
+ * An event stream, each event of which holds JSON of these schemas or one of these words. OpenAPI 3.1 has no words for
+ * streams: the schema is one event's, as 3.2 has it in itemSchema.
+ */
+export const eventStream = (items: readonly JsonSchema[], words: readonly string[], example: string) => ({
   "text/event-stream": {
     schema: {
-      type: "string",
-      description: "Server-sent events; contentSchema describes what their data holds, each one an item.",
-      contentMediaType: "text/event-stream",
-      contentSchema: { type: "array", items: { anyOf: items } },
+      type: "object",
+      description: "One server-sent event.",
+      properties: {
+        data: {
+          description: "What it tells.",
+          anyOf: [
+            ...words.map((word) => ({ const: word })),
+            { type: "string", contentMediaType: "application/json", contentSchema: { anyOf: items } },
+          ],
+        },
+      },
+      required: ["data"],
     },
-    ...(example !== undefined && { example }),
+    example,
   },
 });
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { described, oneForm } from "../described.ts";
+import { described, noArray, oneForm } from "../described.ts";
 import { invalidRequest } from "../errors.ts";
 import { answerGrammar } from "./answer-format.ts";
 import type { SchemaField } from "./schema-grammar.ts";
@@ -11,7 +11,7 @@ const name = v.pipe(
   v.string(),
   v.regex(/^[a-zA-Z0-9_-]{1,64}$/, "It must be 1 to 64 of a-z, A-Z, 0-9, _ and -"),
 );
-const schemaObject = v.record(v.string(), v.unknown());
+const schemaObject = noArray(v.record(v.string(), v.unknown()));
 const strict = described(v.nullish(v.boolean()), "Has no effect: answers always fit their schema.");
 const ignoredText = described(v.nullish(v.string()), "Has no effect.");
 

@@ -3,8 +3,14 @@ import type { openapiDocument } from "../../http/openapi/document.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+interface DataSchema {
+  readonly const?: string;
+  readonly contentSchema?: Json;
+}
 interface MediaType {
-  readonly schema: Json & { readonly contentSchema?: { readonly items: Json } };
+  readonly schema: Json & {
+    readonly properties?: { readonly data?: { readonly anyOf: readonly DataSchema[] } };
+  };
   readonly example?: unknown;
   readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
 }
@@ -75,7 +81,7 @@ export class DescribedApi {
       if (response.status !== 404 && response.status !== 405 && response.status !== 401) {
         return [`${where} at what is not described`];
       }
-      return this.#bodyProblems({ schema: { $ref: "#/components/schemas/Error" } }, text).map(
+      return this.#described({ schema: { $ref: "#/components/schemas/Error" } }, text).map(
         (problem) => `${where} ${problem}`,
       );
     }
@@ -90,7 +96,11 @@ export class DescribedApi {
     const media = described.content?.[type];
     if (response.status === 304) return found;
     if (media === undefined) return [...found, `${where} has the type ${type}, which is not described`];
-    return [...found, ...this.#bodyProblems(media, text).map((problem) => `${where} ${problem}`)];
+    return [...found, ...this.#described(media, text).map((problem) => `${where} ${problem}`)];
+  }
+
+  #described(media: MediaType, text: string | undefined): string[] {
+    return text === undefined ? [] : this.bodyProblems(media, text);
   }
 
   /** What of a value does not fit a schema; undefined if all does. */
@@ -99,12 +109,21 @@ export class DescribedApi {
     return validate(value) ? undefined : this.#ajv.errorsText(validate.errors);
   }
 
-  #bodyProblems(media: MediaType, text: string | undefined): string[] {
-    if (text === undefined) return [];
-    const items = media.schema.contentSchema?.items;
-    const values = items === undefined ? [JSON.parse(text)] : eventValues(text);
+  /** What of a text of this type is not as described: JSON, or an event stream. */
+  bodyProblems({ schema }: MediaType, text: string): string[] {
+    const forms = schema.properties?.data?.anyOf;
+    if (forms === undefined) return this.#misfits(schema, [JSON.parse(text)]);
+    const data = eventData(text).filter((one) => !forms.some((form) => form.const === one));
+    const content = forms.find(({ contentSchema }) => contentSchema !== undefined)?.contentSchema;
+    return this.#misfits(
+      content ?? { not: {} },
+      data.map((one) => JSON.parse(one)),
+    );
+  }
+
+  #misfits(schema: Json, values: readonly unknown[]): string[] {
     return values.flatMap((value) => {
-      const misfit = this.misfit(items ?? media.schema, value);
+      const misfit = this.misfit(schema, value);
       return misfit === undefined ? [] : [`${misfit}: ${JSON.stringify(value)}`];
     });
   }
@@ -124,11 +143,9 @@ function matches(path: string, pathname: string): boolean {
   return after !== undefined && pathname.startsWith(before) && pathname.length > before.length;
 }
 
-/** What the data of an event stream's events are: JSON, or a word. */
-function eventValues(text: string): unknown[] {
-  const data = text.split("\n\n").filter((event) => event.startsWith("data: "));
-  return data.map((event) => {
-    const value = event.slice("data: ".length);
-    return value === "[DONE]" ? value : JSON.parse(value);
-  });
-}
+/** Data fields of an event stream's text; comments are left out. */
+export const eventData = (text: string): string[] =>
+  text
+    .split("\n\n")
+    .filter((event) => event.startsWith("data: "))
+    .map((event) => event.slice("data: ".length));

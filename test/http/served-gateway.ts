@@ -95,10 +95,3 @@ export class ServedGateway implements AsyncDisposable {
     if (this.#undescribed.length > 0) throw new Error(this.#undescribed.join("\n"));
   }
 }
-
-/** Data fields of an event stream's text; comments are left out. */
-export const eventData = (text: string): string[] =>
-  text
-    .split("\n\n")
-    .filter((event) => event.startsWith("data: "))
-    .map((event) => event.slice("data: ".length));
