@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { KeyedMesh } from "./keyed-mesh.ts";
+
+const MINUTES = 60_000;
+/** Installing the packages, the first time. */
+const INSTALL_MS = 4 * MINUTES;
+
+let mesh: KeyedMesh;
+beforeAll(async () => {
+  mesh = await KeyedMesh.start();
+}, 2 * MINUTES);
+afterAll(async () => {
+  await mesh[Symbol.asyncDispose]();
+});
+
+test(
+  "GET /openapi.json is OpenAPI 3.1",
+  async () => {
+    const { code, output } = await mesh.validate(MINUTES);
+    expect(output).toEndWith("OK\n");
+    expect(code).toBe(0);
+  },
+  INSTALL_MS + MINUTES,
+);
+
+test(
+  "requests made from it, right and wrong, are answered as it says: none with 5xx, none not at all",
+  async () => {
+    // The short form of api-fuzz-script.ts: the same requests each time.
+    const short = ["--phases", "examples,fuzzing", "--max-examples", "8", "--seed", "8", "--no-shrink"];
+    const { code, output } = await mesh.fuzz(short, 2 * MINUTES);
+    expect(output).toContain("No issues found");
+    expect(Number(output.match(/(\d+) generated/)?.[1])).toBeGreaterThan(50);
+    expect(code).toBe(0);
+  },
+  3 * MINUTES,
+);
+
+test(
+  "openai for Python: models, chats, completions, tools, formats and errors",
+  async () => {
+    const { code, output } = await mesh.run("openai_client_test.py", 2 * MINUTES);
+    expect(output).toMatch(/Ran \d+ tests[\s\S]*OK/);
+    expect(code).toBe(0);
+  },
+  3 * MINUTES,
+);
