@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { hashKey } from "../../http/api-keys.ts";
-import { type EndedPython, runPython } from "../python/python.ts";
+import { type EndedPython, runPython, testPython } from "../python/python.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
 const KEY = "fm-of-the-tests";
@@ -25,6 +25,8 @@ export class KeyedMesh implements AsyncDisposable {
     await writeTinyGguf(model, { layers: 2, contextLength: 4096 });
     const key = { name: "tests", sha256: hashKey(KEY), created: new Date().toISOString() };
     await Bun.write(keys, JSON.stringify({ version: 1, keys: [key] }));
+    // Where its packages must be installed first, the mesh need not run meanwhile.
+    await testPython();
     const mesh = await startMesh("--stages", "1", "--model", model, "--drafter", "ngram", "--keys", keys);
     return new KeyedMesh(folder, mesh);
   }

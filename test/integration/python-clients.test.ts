@@ -3,12 +3,15 @@ import { KeyedMesh } from "./keyed-mesh.ts";
 
 const MINUTES = 60_000;
 /** Installing the packages, the first time. */
-const INSTALL_MS = 4 * MINUTES;
+const INSTALL_MS = 8 * MINUTES;
 
 let mesh: KeyedMesh;
-beforeAll(async () => {
-  mesh = await KeyedMesh.start();
-}, 2 * MINUTES);
+beforeAll(
+  async () => {
+    mesh = await KeyedMesh.start();
+  },
+  INSTALL_MS + 2 * MINUTES,
+);
 afterAll(async () => {
   await mesh[Symbol.asyncDispose]();
 });
@@ -20,7 +23,7 @@ test(
     expect(output).toEndWith("OK\n");
     expect(code).toBe(0);
   },
-  INSTALL_MS + MINUTES,
+  2 * MINUTES,
 );
 
 test(

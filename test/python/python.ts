@@ -13,7 +13,7 @@ export interface EndedPython {
 }
 
 /** The interpreter that has the packages of `requirements.lock`, in the user's ordinary cache: made once for all tests. */
-async function testPython(): Promise<string> {
+export async function testPython(): Promise<string> {
   const { python } = await providePythonEnvironment({
     what: "the tests' Python part",
     lockFile: join(import.meta.dir, "requirements.lock"),
