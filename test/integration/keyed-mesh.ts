@@ -31,6 +31,15 @@ export class KeyedMesh implements AsyncDisposable {
     return new KeyedMesh(folder, mesh);
   }
 
+  /** With the key; a POST where there is a body. */
+  request(path: string, body?: object): Promise<Response> {
+    return fetch(`${this.#mesh.url}${path}`, {
+      method: body === undefined ? "GET" : "POST",
+      headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  }
+
   /** Runs one of the Python programs of test/python, told where the mesh is. */
   run(program: string, limitMs: number): Promise<EndedPython> {
     const env = { FLOWMESH_URL: this.#mesh.url, FLOWMESH_KEY: KEY };

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { eventData } from "../../http/event-data.ts";
+import { openapiDocument } from "../../http/openapi/document.ts";
+import { DescribedApi } from "../http/described-api.ts";
 import { KeyedMesh } from "./keyed-mesh.ts";
 
 const MINUTES = 60_000;
@@ -37,6 +40,36 @@ test(
     expect(code).toBe(0);
   },
   3 * MINUTES,
+);
+
+test(
+  "what is told of a real answer while it comes is as it says",
+  async () => {
+    const name = "the-answer-of-this-test";
+    const watching = await mesh.request(`/live?name=${name}`);
+    const events: { type: string }[] = [];
+    const untilEnd = (async () => {
+      for await (const data of eventData(watching.body!)) {
+        events.push(...JSON.parse(data));
+        if (events.some(({ type }) => type === "ended")) return;
+      }
+    })();
+    const body = {
+      prompt: "one two one two one two",
+      max_tokens: 20,
+      temperature: 0,
+      flowmesh: { live: name },
+    };
+    expect((await mesh.request("/v1/completions", body)).status).toBe(200);
+    await untilEnd;
+    const types = new Set(events.map(({ type }) => type));
+    for (const type of ["mesh", "opened", "sent", "worked", "committed", "ended"])
+      expect(types).toContain(type);
+    const api = new DescribedApi(openapiDocument());
+    const misfit = (event: object) => api.misfit({ $ref: "#/components/schemas/LiveEvent" }, event);
+    expect(events.flatMap((event) => misfit(event) ?? [])).toEqual([]);
+  },
+  MINUTES,
 );
 
 test(
