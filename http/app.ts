@@ -14,6 +14,7 @@ import { health } from "./routes/health.ts";
 import { live } from "./routes/live.ts";
 import { metrics } from "./routes/metrics.ts";
 import { getModel, listModels } from "./routes/models.ts";
+import { openapi } from "./routes/openapi.ts";
 import { pageFile } from "./routes/page.ts";
 
 /** What hono sets otherwise is for pages, which have their own (routes/page.ts), or needs TLS. */
@@ -62,6 +63,7 @@ export function createApp(gateway: Gateway): Hono<GatewayEnv> {
   app.get("/health", health(gateway));
   app.get("/metrics", metrics(gateway));
   app.get("/live", live(gateway));
+  app.get("/openapi.json", openapi());
   for (const path of PAGE_PATHS) app.get(path, pageFile(gateway.page, path));
 
   app.notFound((c) => {

@@ -4,6 +4,9 @@ import type { GatewayEnv } from "./gateway.ts";
 /** Answers under way get this long to finish when the server stops. */
 const STOP_GRACE_MS = 5000;
 
+/** What answers requests. */
+type ServedApp = Pick<Hono<GatewayEnv>, "fetch">;
+
 export interface HttpAddress {
   readonly hostname: string;
   /** 0 takes any free port. */
@@ -28,7 +31,7 @@ export class ListenError extends Error {
 }
 
 /** Listens at once. Throws ListenError. */
-export function serveHttp(app: Hono<GatewayEnv>, address: HttpAddress): HttpServer {
+export function serveHttp(app: ServedApp, address: HttpAddress): HttpServer {
   const server = listen(app, address);
   return {
     url: server.url.href.replace(/\/$/, ""),
@@ -44,7 +47,7 @@ export function serveHttp(app: Hono<GatewayEnv>, address: HttpAddress): HttpServ
   };
 }
 
-function listen(app: Hono<GatewayEnv>, { hostname, port, tls }: HttpAddress) {
+function listen(app: ServedApp, { hostname, port, tls }: HttpAddress) {
   try {
     return Bun.serve({
       hostname,

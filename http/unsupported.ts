@@ -1,42 +1,38 @@
 import { invalidRequest } from "./errors.ts";
 
-/** Absent, or without any effect. */
-const isEmpty = (value: unknown): boolean =>
-  value === undefined ||
-  value === null ||
-  value === false ||
-  value === 0 ||
-  value === "" ||
-  (typeof value === "object" && Object.keys(value).length === 0);
-
-const isEmptyOr =
-  (...harmless: readonly unknown[]) =>
-  (value: unknown): boolean =>
-    isEmpty(value) || harmless.some((one) => JSON.stringify(one) === JSON.stringify(value));
+/** Values that ask for nothing, in whatever field. */
+const EMPTY = [null, false, 0, "", [], {}] as const;
 
 /**
  * Fields of OpenAI's API that would change the answer's meaning and that no stage of the mesh honours,
- * with the test for values that ask for nothing. To ignore them silently would be a wrong answer.
+ * with the values that ask for nothing. To ignore others silently would be a wrong answer.
  */
-const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
-  functions: isEmpty,
-  function_call: isEmptyOr("none", "auto"),
-  modalities: isEmptyOr(["text"]),
-  audio: isEmpty,
-  web_search_options: (value) => value === undefined || value === null,
-  suffix: isEmpty,
-  echo: isEmpty,
-  best_of: isEmptyOr(1),
-  store: isEmpty,
-  prediction: isEmpty,
-  reasoning_effort: isEmptyOr("none"),
-  verbosity: isEmptyOr("medium"),
-  service_tier: isEmptyOr("auto", "default"),
-  moderation: isEmpty,
+export const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
+  functions: EMPTY,
+  function_call: [...EMPTY, "none", "auto"],
+  modalities: [...EMPTY, ["text"]],
+  audio: EMPTY,
+  web_search_options: [null],
+  suffix: EMPTY,
+  echo: EMPTY,
+  best_of: [...EMPTY, 1],
+  store: EMPTY,
+  prediction: EMPTY,
+  reasoning_effort: [...EMPTY, "none"],
+  verbosity: [...EMPTY, "medium"],
+  service_tier: [...EMPTY, "auto", "default"],
+  moderation: EMPTY,
 };
 
+/** Compared as JSON, in which -0 is 0. */
+function isHarmless(value: unknown, harmless: readonly unknown[]): boolean {
+  if (value === undefined) return true;
+  const json = JSON.stringify(value);
+  return harmless.some((one) => JSON.stringify(one) === json);
+}
+
 /** Labels that clients put on requests for their own sake: they ask for nothing. */
-const LABELS: ReadonlySet<string> = new Set([
+export const LABELS: ReadonlySet<string> = new Set([
   "user",
   "metadata",
   "safety_identifier",
@@ -55,8 +51,8 @@ export function rejectUnknown(body: Readonly<Record<string, unknown>>, known: re
 
 /** Throws ApiError 400 that names the first such field. */
 export function rejectUnsupported(body: Readonly<Record<string, unknown>>): void {
-  for (const [field, isHarmless] of Object.entries(UNSUPPORTED)) {
-    if (isHarmless(body[field])) continue;
+  for (const [field, harmless] of Object.entries(UNSUPPORTED)) {
+    if (isHarmless(body[field], harmless)) continue;
     throw invalidRequest(
       `${field} is not supported here; send the request without it`,
       field,

@@ -57,7 +57,8 @@ const MAY_IMPORT: readonly { readonly folder: string; readonly allowed: readonly
   // What users' own programs are made with; and an example of one.
   { folder: "custom/", allowed: ["custom/", "actors/", "models/", "transport/"] },
   { folder: "examples/", allowed: [] },
-  // Time and log are dependencies of everything that runs, and know nothing of actors.
+  // Time and log are dependencies of everything that runs, and know nothing of actors. The version that the API's
+  // description shows is the package's.
   {
     folder: "http/",
     allowed: [
@@ -67,6 +68,7 @@ const MAY_IMPORT: readonly { readonly folder: string; readonly allowed: readonly
       "actors/live-port.ts",
       "actors/runtime/clock.ts",
       "actors/runtime/log.ts",
+      "package.json",
     ],
   },
   // The page speaks HTTP only: it shares the form of what goes over it, and a reader of event streams.

@@ -1,28 +1,44 @@
 import * as v from "valibot";
+import { described, oneForm } from "../described.ts";
 import { invalidRequest } from "../errors.ts";
 import type { ChatMessage } from "../text-port.ts";
 
 const textPart = v.object({
-  type: v.literal("text", (issue) => `Only text parts are supported, not ${issue.received}`),
-  text: v.string(),
+  type: described(
+    v.literal("text", (issue) => `Only text parts are supported, not ${issue.received}`),
+    "The only kind of part.",
+  ),
+  text: described(v.string(), "The part's text; parts are joined by line ends."),
 });
 
-const content = v.lazy((input) =>
-  Array.isArray(input) ? v.pipe(v.array(textPart), v.minLength(1)) : v.string(),
+const content = oneForm({ text: v.string(), parts: v.pipe(v.array(textPart), v.minLength(1)) }, (input) =>
+  Array.isArray(input) ? "parts" : "text",
 );
 
 const toolCall = v.object({
-  id: v.string(),
-  type: v.literal("function", 'Only tools of type "function" are supported'),
-  function: v.object({ name: v.string(), arguments: v.string() }),
+  id: described(v.string(), "Id of the call, as the assistant gave it."),
+  type: described(
+    v.literal("function", 'Only tools of type "function" are supported'),
+    "The only kind of call.",
+  ),
+  function: described(
+    v.object({
+      name: described(v.string(), "Name of the function."),
+      arguments: described(v.string(), "Its arguments as JSON, as the assistant gave them."),
+    }),
+    "What was called.",
+  ),
 });
 
 /** A message of a chat request; `toMessage` has the rest of what must hold. */
 export const chatMessage = v.object({
-  role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
-  content: v.nullish(content),
-  tool_calls: v.nullish(v.array(toolCall)),
-  tool_call_id: v.nullish(v.string()),
+  role: described(v.picklist(["system", "developer", "user", "assistant", "tool"]), "Who says it."),
+  content: described(v.nullish(content), "What is said; only an assistant's message with calls needs none."),
+  tool_calls: described(v.nullish(v.array(toolCall)), "Of an assistant's message: the calls that it made."),
+  tool_call_id: described(
+    v.nullish(v.string()),
+    "Of a tool's message, where it is needed: the call it answers.",
+  ),
 });
 
 /** `index`: in the request's messages. Throws ApiError 400 for fields that do not suit the role. */

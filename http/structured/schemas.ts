@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { described, noArray, oneForm } from "../described.ts";
 import { invalidRequest } from "../errors.ts";
 import { answerGrammar } from "./answer-format.ts";
 import type { SchemaField } from "./schema-grammar.ts";
@@ -10,45 +11,70 @@ const name = v.pipe(
   v.string(),
   v.regex(/^[a-zA-Z0-9_-]{1,64}$/, "It must be 1 to 64 of a-z, A-Z, 0-9, _ and -"),
 );
-const schemaObject = v.record(v.string(), v.unknown());
+const schemaObject = noArray(v.record(v.string(), v.unknown()));
+const strict = described(v.nullish(v.boolean()), "Has no effect: answers always fit their schema.");
+const ignoredText = described(v.nullish(v.string()), "Has no effect.");
 
 const formats = {
-  text: v.strictObject({ type: v.literal("text") }),
-  json_object: v.strictObject({ type: v.literal("json_object") }),
+  text: v.strictObject({ type: described(v.literal("text"), "Any text.") }),
+  json_object: v.strictObject({ type: described(v.literal("json_object"), "Any JSON object.") }),
   json_schema: v.strictObject({
-    type: v.literal("json_schema"),
-    json_schema: v.strictObject({
-      name,
-      description: v.nullish(v.string()),
-      schema: v.nullish(schemaObject),
-      strict: v.nullish(v.boolean()),
-    }),
+    type: described(v.literal("json_schema"), "JSON that fits a schema."),
+    json_schema: described(
+      v.strictObject({
+        name: described(name, "Has no effect."),
+        description: ignoredText,
+        schema: described(v.nullish(schemaObject), "A JSON Schema of the supported subset."),
+        strict,
+      }),
+      "The schema, and its name.",
+    ),
   }),
 };
 
-const tool = v.strictObject({
-  type: v.literal("function", 'Only tools of type "function" are supported'),
-  function: v.strictObject({
-    name,
-    description: v.nullish(v.string()),
-    parameters: v.nullish(schemaObject),
-    strict: v.nullish(v.boolean()),
-  }),
+const functionType = v.literal("function", 'Only tools of type "function" are supported');
+
+/** A tool as a request describes it. */
+export const tool = v.strictObject({
+  type: described(functionType, "The only kind of tool."),
+  function: described(
+    v.strictObject({
+      name: described(name, "Name by which the model calls it."),
+      description: described(v.nullish(v.string()), "What it does, for the model."),
+      parameters: described(
+        v.nullish(schemaObject),
+        "A JSON Schema, of the supported subset, of its arguments.",
+      ),
+      strict,
+    }),
+    "The function.",
+  ),
 });
 
 const namedTool = v.strictObject({
-  type: v.literal("function"),
-  function: v.strictObject({ name: v.string() }),
+  type: described(v.literal("function"), "The only kind of tool."),
+  function: described(
+    v.strictObject({ name: described(v.string(), "Name of one of `tools`.") }),
+    "The function that is to be called.",
+  ),
 });
+
+const toolChoice = oneForm({ named: namedTool, rule: v.picklist(["none", "auto", "required"]) }, (input) =>
+  typeof input === "object" ? "named" : "rule",
+);
 
 /** Request fields that bind an answer's form. */
 export const structuredFields = {
-  response_format: v.nullish(v.variant("type", [formats.text, formats.json_object, formats.json_schema])),
-  tools: v.nullish(v.pipe(v.array(tool), v.maxLength(TOOLS_MAX))),
-  tool_choice: v.nullish(
-    v.lazy((input) => (typeof input === "object" ? namedTool : v.picklist(["none", "auto", "required"]))),
+  response_format: described(
+    v.nullish(v.variant("type", [formats.text, formats.json_object, formats.json_schema])),
+    "The form that the answer must have.",
   ),
-  parallel_tool_calls: v.nullish(v.boolean(), true),
+  tools: described(
+    v.nullish(v.pipe(v.array(tool), v.maxLength(TOOLS_MAX))),
+    "Functions that the model may call.",
+  ),
+  tool_choice: described(v.nullish(toolChoice), 'Whether it must call one, and which; "auto" with tools.'),
+  parallel_tool_calls: described(v.nullish(v.boolean(), true), "Whether there may be several calls."),
 };
 
 const fields = v.object(structuredFields);

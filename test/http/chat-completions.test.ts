@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { GREEDY } from "../../decoding/sampling-params.ts";
 import { ByteText, bytes, END_TOKEN } from "./byte-text.ts";
+import { eventData } from "./described-api.ts";
 import { DRAFTED_PER_COMMIT, ScriptedSessions } from "./scripted-sessions.ts";
-import { eventData, ServedGateway } from "./served-gateway.ts";
+import { ServedGateway } from "./served-gateway.ts";
 
 const question = { model: "tiny-model", messages: [{ role: "user" as const, content: "Tell me." }] };
 

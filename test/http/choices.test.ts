@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { SessionError } from "../../actors/session-port.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
+import { eventData } from "./described-api.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
-import { eventData, ServedGateway } from "./served-gateway.ts";
+import { ServedGateway } from "./served-gateway.ts";
 
 const question = { model: "default", messages: [{ role: "user" as const, content: "hi" }] };
 

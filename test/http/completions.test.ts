@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { bytes, END_TOKEN } from "./byte-text.ts";
-import { eventData, ServedGateway } from "./served-gateway.ts";
+import { eventData } from "./described-api.ts";
+import { ServedGateway } from "./served-gateway.ts";
 
 describe("POST /v1/completions", () => {
   test("a whole completion", async () => {

@@ -3,8 +3,9 @@ import OpenAI from "openai";
 import { SessionError } from "../../actors/session-port.ts";
 import { MAX_BODY_BYTES, MAX_NESTING } from "../../http/request-body.ts";
 import { bytes, END_TOKEN } from "./byte-text.ts";
+import { eventData } from "./described-api.ts";
 import { ScriptedSessions } from "./scripted-sessions.ts";
-import { eventData, ServedGateway } from "./served-gateway.ts";
+import { ServedGateway } from "./served-gateway.ts";
 
 const messages = [{ role: "user" as const, content: "hi" }];
 const question = { model: "default", messages };

@@ -6,10 +6,12 @@ import { AdmissionQueue, type AdmissionQueueOptions } from "../../http/admission
 import { type KeyRing, OPEN_TO_ALL } from "../../http/api-keys.ts";
 import { createApp } from "../../http/app.ts";
 import { GatewayMetrics } from "../../http/metrics.ts";
+import { openapiDocument } from "../../http/openapi/document.ts";
 import type { Page } from "../../http/page.ts";
 import { serveHttp } from "../../http/server.ts";
 import type { TextPort } from "../../http/text-port.ts";
 import { ByteText } from "./byte-text.ts";
+import { DescribedApi } from "./described-api.ts";
 import { type Script, ScriptedSessions } from "./scripted-sessions.ts";
 
 export class RecordingLog implements Log {
@@ -20,7 +22,13 @@ export class RecordingLog implements Log {
   }
 }
 
-/** The gateway on a port of its own over a scripted mesh; `await using` stops it. */
+const described = new DescribedApi(openapiDocument());
+
+/**
+ * The gateway on a port of its own over a scripted mesh; `await using` stops it, and fails if one of its answers was
+ * not as GET /openapi.json describes it. Of event streams only the beginning is looked at: to read them would disturb
+ * who reads them.
+ */
 export class ServedGateway implements AsyncDisposable {
   readonly sessions: ScriptedSessions;
   readonly metrics = new GatewayMetrics();
@@ -30,6 +38,7 @@ export class ServedGateway implements AsyncDisposable {
   readonly url: string;
   readonly client: OpenAI;
   readonly #server;
+  readonly #undescribed: string[] = [];
 
   constructor(
     script: Script | ScriptedSessions = { commits: [] },
@@ -66,7 +75,15 @@ export class ServedGateway implements AsyncDisposable {
       keys,
       allowedOrigins,
     });
-    this.#server = serveHttp(this.app, { hostname: "127.0.0.1", port: 0 });
+    const fetch = async (...args: Parameters<typeof this.app.fetch>): Promise<Response> => {
+      const [request] = args;
+      const response = await this.app.fetch(...args);
+      const type = response.headers.get("content-type") ?? "";
+      const text = type.startsWith("application/json") ? await response.clone().text() : undefined;
+      this.#undescribed.push(...described.problems(request, response, text));
+      return response;
+    };
+    this.#server = serveHttp({ fetch }, { hostname: "127.0.0.1", port: 0 });
     this.url = this.#server.url;
     this.client = new OpenAI({ baseURL: `${this.url}/v1`, apiKey: "none", maxRetries: 0 });
   }
@@ -82,12 +99,6 @@ export class ServedGateway implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop();
+    if (this.#undescribed.length > 0) throw new Error(this.#undescribed.join("\n"));
   }
 }
-
-/** Data fields of an event stream's text; comments are left out. */
-export const eventData = (text: string): string[] =>
-  text
-    .split("\n\n")
-    .filter((event) => event.startsWith("data: "))
-    .map((event) => event.slice("data: ".length));
