@@ -108,6 +108,17 @@ describe("a running mesh", () => {
     2 * MINUTES,
   );
 
+  test("tells how many tokens its stages have room for, by which requests are let in", async () => {
+    const heard: number[] = [];
+    const subscription = transport.subscribe(`flow.${mesh.mesh}.event.pipeline`, ({ body }) => {
+      heard.push(JSON.parse(decoder.decode(body)).kvTokens);
+    });
+    await until(() => heard.length > 0);
+    subscription.unsubscribe();
+    // A whole context of the default model at least, else this machine could not serve it.
+    expect(heard[0]).toBeGreaterThan(2048);
+  });
+
   test(
     "computes of a prompt only what it has not had before, and gives the same answer whatever the policy",
     async () => {
