@@ -15,6 +15,7 @@ const DELAY_MS = 100;
 test("slow hosts are used while many ask, and not for one request alone", async () => {
   const world = new World(5, { delayMs: DELAY_MS });
   const mesh = new SimMesh(world, 0.7);
+  mesh.sessionsLeast = 1;
   mesh.applyFaults({ delayMs: DELAY_MS });
   const layerTakes = (ms: number) => ({ layerMs: [{ nodes: 1, ms }] });
   for (const [name, ms] of [

@@ -89,6 +89,8 @@ export class SimMesh {
   readonly skill: number;
   /** What it takes a machine to fetch, compile and load an actor, at least. */
   loadMs = 20;
+  /** So many that each host that joins is worth a stage; before the first one joins. */
+  sessionsLeast = 16;
   #connections = 0;
   readonly #gone = new Set<string>();
 
@@ -142,7 +144,7 @@ export class SimMesh {
     const all = { pid: 1, version: "toy", protocol: PROTOCOL, slots: 1, control: false, sharesCores: false };
     host.agent = new HostAgent(link, {
       name,
-      mesh: TOY_RECORD,
+      mesh: { ...TOY_RECORD, sessionsLeast: this.sessionsLeast },
       launcher: new SimLauncher(this, host, clock),
       facts: () => ({ ...all, memoryBytes: 2 ** 40, labels: {}, rttMs: 0.1, ...facts }),
     });
