@@ -11,6 +11,7 @@ export interface Preset {
   readonly maxTokens?: number;
   readonly compare?: boolean;
   readonly theme?: string;
+  readonly tools?: string;
 }
 
 /** The page in a window of its own, and what it did that nobody sees. */
