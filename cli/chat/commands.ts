@@ -16,7 +16,7 @@ export interface CommandPlace {
   readonly mayUseFiles: boolean;
 }
 
-export const HELP = `/policy [NAME]      how tokens are decoded, as fullflow or flowspec:total=40; without NAME: which there are
+const HELP = `/policy [NAME]      how tokens are decoded, as fullflow or flowspec:total=40; without NAME: which there are
 /system [TEXT]      what the model is told before the conversation
 /temperature [T]    and so ${CHAT_NUMBERS.slice(1)
   .map(({ name }) => `/${name}`)

@@ -1,19 +1,9 @@
 import { literal, oneOf, times } from "./ebnf.ts";
 import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, FORMATS, JSON_RULES, jsonLiteral } from "./json-rules.ts";
+import { numberExpression } from "./number-expression.ts";
 import { overlapping } from "./overlap.ts";
 import { PatternError, patternGrammar } from "./pattern.ts";
-import { naturals, wholeNumbers } from "./whole-numbers.ts";
-
-/** A schema outside the supported subset, or one that no value fits. `path`: where, as `.properties.a`. */
-export class SchemaError extends Error {
-  override readonly name = "SchemaError";
-  readonly path: string;
-
-  constructor(path: string, message: string) {
-    super(message);
-    this.path = path;
-  }
-}
+import { SchemaError } from "./schema-error.ts";
 
 /** A JSON schema of a request, and the field that it came in. */
 export interface SchemaField {
@@ -377,41 +367,6 @@ function patternExpression(
     if (error instanceof PatternError) throw new SchemaError(`${path}.pattern`, error.message);
     throw error;
   }
-}
-
-function numberExpression(type: "integer" | "number", schema: Schema, path: string): string {
-  const bound = (keyword: string, absent: number): number => {
-    const value = schema[keyword];
-    if (value === undefined) return absent;
-    if (typeof value !== "number" || !Number.isFinite(value))
-      throw new SchemaError(`${path}.${keyword}`, "it must be a number");
-    if (type === "number" && !Number.isInteger(value))
-      throw new SchemaError(`${path}.${keyword}`, "bounds of numbers must be whole");
-    return value;
-  };
-  const least = Math.ceil(bound("minimum", -Infinity));
-  const above = Math.floor(bound("exclusiveMinimum", -Infinity));
-  const greatest = Math.floor(bound("maximum", Infinity));
-  const below = Math.ceil(bound("exclusiveMaximum", Infinity));
-  // Of integers and bounds of numbers alike, as the latter are whole.
-  const low = Math.max(least, above + 1);
-  const high = Math.min(greatest, below - 1);
-  if (low === -Infinity && high === Infinity) return type;
-  const choices = [wholeNumbers(low, high)];
-  if (type === "number") choices.push(...fractions(Math.max(least, above), Math.min(greatest, below)));
-  const possible = choices.filter((one) => one !== undefined);
-  if (possible.length === 0) throw new SchemaError(path, `no ${type} lies within these bounds`);
-  return oneOf(possible);
-}
-
-/** With larger whole parts, a double may round what is written up to the next whole number. */
-const WHOLE_PART_MAX = 999_999_999;
-
-/** What lies strictly between two neighbouring whole numbers of the range. */
-function fractions(low: number, high: number): (string | undefined)[] {
-  const positive = naturals(Math.max(0, low), Math.min(high - 1, WHOLE_PART_MAX));
-  const negative = naturals(Math.max(0, -high), Math.min(-low - 1, WHOLE_PART_MAX));
-  return [positive && `${positive} fraction`, negative && `"-" ${negative} fraction`];
 }
 
 /** What a JSON pointer in a URI fragment names. */

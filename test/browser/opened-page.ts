@@ -1,7 +1,7 @@
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
 /** How long anything on the page may take. */
-export const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 60_000;
 
 /** Settings of the page that a test begins with; see web/settings.ts. */
 export interface Preset {

@@ -2,15 +2,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { untilIdle } from "../idle-mesh.ts";
 import { startChromium } from "./chromium.ts";
 import { collect, violations } from "./observations.ts";
-import { OpenedPage, PATIENCE_MS, type Preset } from "./opened-page.ts";
+import { OpenedPage, type Preset } from "./opened-page.ts";
+import { COUNTING, PHONE, settingsCases } from "./settings-cases.ts";
 
 const MINUTES = 60_000;
-const COUNTING = "Count from one to thirty in words, each on a line.";
 /** One whose tree is large whatever the machine. */
 const SPECULATING: Preset = { policy: "flowspec", temperature: 0, seed: 1, maxTokens: 40 };
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 let mesh: RunningMesh;
 let browser: Browser;
@@ -89,13 +89,7 @@ describe("a chat", () => {
       await page.getByText("Stopped.").waitFor();
       const stopped = (await opened.answers())[0] ?? "";
       expect(stopped.length).toBeGreaterThan(0);
-      const active = async () => {
-        const text = await (await fetch(`${mesh.url}/metrics`)).text();
-        return Number(/^flowmesh_sessions_active (\d+)$/m.exec(text)?.[1]);
-      };
-      const deadline = performance.now() + PATIENCE_MS;
-      while ((await active()) > 0 && performance.now() < deadline) await Bun.sleep(20);
-      expect(await active()).toBe(0);
+      await untilIdle(mesh.url);
       expect((await opened.answers())[0]).toBe(stopped);
 
       await page.getByRole("button", { name: "Settings" }).click();
@@ -217,123 +211,7 @@ describe("side by side with plain decoding", () => {
   );
 });
 
-test(
-  "settings count: policy, temperature, seed and system prompt go with the question; colours change at once, and stay",
-  async () => {
-    await using opened = await open({ maxTokens: 12 }, { colorScheme: "light" });
-    const { page } = opened;
-    const bodies: Record<string, unknown>[] = [];
-    page.on("request", (request) => {
-      if (request.url().endsWith("/chat/completions")) bodies.push(request.postDataJSON());
-    });
-    const light = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    await page.getByRole("button", { name: "Settings" }).click();
-    const offered = await page.getByLabel("Policy").locator("option").allInnerTexts();
-    const models = (await (await fetch(`${mesh.url}/v1/models`)).json()) as {
-      data: { flowmesh: { policies: string[] } }[];
-    };
-    expect(offered.slice(1)).toEqual(models.data[0]?.flowmesh.policies ?? []);
-    await page.getByLabel("Policy").selectOption("flowspec");
-    await page.getByLabel("Temperature").fill("0.4");
-    await page.getByLabel("Seed").fill("77");
-    await page.getByLabel("System prompt").fill("Be brief.");
-    await page.getByLabel("Colours").selectOption("dark");
-    await page.getByRole("button", { name: "Done" }).click();
-    const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    expect(dark).not.toBe(light);
-    await opened.ask(COUNTING);
-    await opened.untilAnswered();
-    expect(bodies).toMatchObject([
-      {
-        temperature: 0.4,
-        seed: 77,
-        messages: [{ role: "system", content: "Be brief." }, { role: "user" }],
-        flowmesh: { policy: "flowspec" },
-      },
-    ]);
-    const kept = await page.evaluate(() => localStorage.getItem("flowmesh-settings"));
-    expect(JSON.parse(kept ?? "")).toMatchObject({
-      policy: "flowspec",
-      temperature: 0.4,
-      seed: 77,
-      theme: "dark",
-    });
-    expectQuiet(opened);
-  },
-  MINUTES,
-);
-
-describe("tools", () => {
-  const tools = [
-    {
-      type: "function",
-      function: {
-        name: "get_weather",
-        parameters: {
-          type: "object",
-          properties: {
-            city: { enum: ["Paris", "Rome"] },
-            days: { type: "integer", minimum: 1, maximum: 9 },
-          },
-          required: ["city", "days"],
-        },
-      },
-    },
-  ];
-
-  test(
-    "a call is shown with its arguments, on a phone too, and the next question tells of it",
-    async () => {
-      await using opened = await open(
-        { temperature: 0, maxTokens: 100, tools: JSON.stringify(tools) },
-        PHONE,
-      );
-      const { page } = opened;
-      const bodies: { messages: object[]; tools?: object[] }[] = [];
-      await page.route("**/v1/chat/completions", async (route) => {
-        bodies.push(route.request().postDataJSON());
-        // This small model would rather talk.
-        const tool_choice = bodies.length === 1 ? "required" : "none";
-        await route.continue({
-          postData: JSON.stringify({ ...bodies.at(-1), tool_choice, parallel_tool_calls: false }),
-        });
-      });
-      await opened.ask("What is the weather in Rome?");
-      await opened.untilAnswered();
-      const call = page.locator(".call");
-      await call.getByText("get_weather").waitFor();
-      const shown = await call.locator("pre").innerText();
-      const { city, days } = JSON.parse(shown);
-      expect(["Paris", "Rome"]).toContain(city);
-      expect(days).toBeWithin(1, 10);
-      expect(shown).toBe(JSON.stringify({ city, days }, undefined, 2));
-      // Long ones are wrapped, so that nobody has to scroll sideways.
-      expect(await call.locator("pre").evaluate((pre) => pre.scrollWidth - pre.clientWidth)).toBe(0);
-      expect(
-        await page.evaluate(
-          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-        ),
-      ).toBe(0);
-      expect(await violations(page)).toEqual([]);
-      await opened.ask("Thanks!");
-      await opened.untilAnswered();
-      expect(bodies.map((body) => body.tools)).toEqual([tools, tools]);
-      expect(bodies[1]?.messages[1]).toMatchObject({
-        role: "assistant",
-        content: null,
-        tool_calls: [{ type: "function", function: { name: "get_weather" } }],
-      });
-      expectQuiet(opened);
-    },
-    MINUTES,
-  );
-
-  test("what is no list of tools is told, and nothing is asked", async () => {
-    await using opened = await open({ tools: "{" });
-    await opened.ask("Hello?");
-    await opened.page.getByRole("alert").getByText("must be a JSON list").waitFor();
-  });
-});
+settingsCases({ open, meshUrl: () => mesh.url, expectQuiet });
 
 describe("errors", () => {
   test(

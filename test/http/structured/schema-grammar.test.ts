@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import Ajv from "ajv/dist/2020";
 import { allows, GrammarError } from "../../../decoding/token-mask.ts";
-import { SchemaError, schemaGrammar } from "../../../http/structured/schema-grammar.ts";
+import { SchemaError } from "../../../http/structured/schema-error.ts";
+import { schemaGrammar } from "../../../http/structured/schema-grammar.ts";
 import { GrammarEngine } from "../../../models/grammar/grammar-engine.ts";
 import { BYTE_END, byteTokenizer } from "../../models/grammar/byte-tokenizer.ts";
 import { seededRandom } from "../../simulation/world.ts";
