@@ -96,9 +96,14 @@ export function settingsCases({ open, meshUrl, expectQuiet }: Place): void {
         await page.route("**/v1/chat/completions", async (route) => {
           bodies.push(route.request().postDataJSON());
           // This small model would rather talk.
-          const tool_choice = bodies.length === 1 ? "required" : "none";
+          const [tool_choice, max_tokens] = bodies.length === 1 ? ["required", 60] : ["none", 4];
           await route.continue({
-            postData: JSON.stringify({ ...bodies.at(-1), tool_choice, parallel_tool_calls: false }),
+            postData: JSON.stringify({
+              ...bodies.at(-1),
+              tool_choice,
+              max_tokens,
+              parallel_tool_calls: false,
+            }),
           });
         });
         await opened.ask("What is the weather in Rome?");
