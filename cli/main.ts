@@ -38,7 +38,7 @@ const program = buildProgram({
   },
   chat: async (options) => {
     const [{ chat }, { readSettings }] = await Promise.all([
-      import("./chat-command.ts"),
+      import("./chat/chat-command.ts"),
       import("./settings.ts"),
     ]);
     const { apiKey } = readSettings();

@@ -3,25 +3,17 @@ import type { BenchOptions } from "../bench/bench-options.ts";
 import type { BenchDraftersOptions } from "../bench/drafters/bench-drafters-options.ts";
 import type { SimulateOptions } from "../bench/simulator/simulate-command.ts";
 import { DEFAULT_POLICY } from "../decoding/policies/registry.ts";
-import { SAMPLING_RANGES } from "../decoding/sampling-params.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { benchDraftersCommand } from "./bench-drafters-options.ts";
 import { benchCommand } from "./bench-options.ts";
-import type { ChatCommandOptions } from "./chat-command.ts";
+import type { ChatCommandOptions } from "./chat/chat-command.ts";
+import { CHAT_NUMBERS } from "./chat/chat-settings.ts";
 import { GROUP_NAMES } from "./check-groups.ts";
 import { type KeysCommands, keysCommand } from "./keys-command.ts";
 import { linkModel } from "./link-model.ts";
 import { drainCommand, nodeCommand, runCommand, topCommand } from "./mesh-commands.ts";
 import type { NodeOptions } from "./node-options.ts";
-import {
-  choice,
-  decimalNumber,
-  hostName,
-  layerPins,
-  meshName,
-  policySpec,
-  wholeNumber,
-} from "./option-values.ts";
+import { choice, hostName, layerPins, meshName, policySpec, wholeNumber } from "./option-values.ts";
 import { DRAFTERS, NUMERICS } from "./role.ts";
 import { simulateCommand } from "./simulate-options.ts";
 
@@ -36,7 +28,6 @@ const STAGES_MAX = 64;
 const SESSIONS_MAX = 256;
 const THREADS_MAX = 256;
 const PORT_MAX = 65_535;
-const COUNT_MAX = 2 ** 31 - 1;
 
 /** What the command line can ask for; each command's code is only loaded when it runs. */
 export interface Commands {
@@ -178,40 +169,29 @@ Examples:
 }
 
 function chatCommand(commands: Commands): Command {
-  const number = (flags: string, text: string, parse: (text: string) => number) =>
-    new Option(flags, text).argParser(parse);
-  const decimal = (flags: string, text: string, [least, greatest]: readonly [number, number]) =>
-    number(flags, text, decimalNumber(least, greatest));
-  const { temperature, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty } = SAMPLING_RANGES;
-  return new Command("chat")
+  const command = new Command("chat")
     .description("Talk with a mesh that is up.")
-    .addArgument(new Argument("[prompt]", "one question; without it, a conversation"))
+    .addArgument(
+      new Argument("[prompt]", "one question; without it, a conversation, or a question a line from a pipe"),
+    )
     .option("--url <url>", "where the mesh's API is", "http://127.0.0.1:8080")
     .option("--key <key>", "API key, where the mesh wants one (default: FLOWMESH_API_KEY)")
     .option("--model <name>", "model to ask (default: the one that is served)")
-    .addOption(policyOption())
-    .addOption(decimal("--temperature <t>", "0 takes the likeliest token", temperature))
-    .addOption(decimal("--top-p <p>", "sample from the likeliest tokens of this mass", topP))
-    .addOption(number("--top-k <n>", "sample from this many likeliest tokens", wholeNumber(1, COUNT_MAX)))
-    .addOption(decimal("--min-p <p>", "leave out tokens below this share of the likeliest one's", minP))
-    .addOption(
-      decimal(
-        "--repetition-penalty <x>",
-        "weaken tokens of question and answer; 1 is off",
-        repetitionPenalty,
-      ),
+    .option("--system <text>", "what the model is told before the conversation")
+    .addOption(policyOption());
+  for (const { name, unit, text, parse } of CHAT_NUMBERS) {
+    command.addOption(new Option(`--${name} <${unit}>`, text).argParser(parse));
+  }
+  return command
+    .option("--json", "write each answer as a JSON object on a line of its own: docs/chat.md")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ flowmesh chat                                  /help tells what can be typed
+  $ flowmesh chat --temperature 0 "Count to ten."
+  $ flowmesh chat --json < questions.txt           a question a line`,
     )
-    .addOption(decimal("--presence-penalty <x>", "weaken tokens that the answer holds", presencePenalty))
-    .addOption(
-      decimal(
-        "--frequency-penalty <x>",
-        "weaken tokens each time that the answer holds them",
-        frequencyPenalty,
-      ),
-    )
-    .addOption(number("--seed <n>", "the same seed gives the same answer", wholeNumber(0, COUNT_MAX)))
-    .addOption(number("--max-tokens <n>", "longest answer", wholeNumber(1, COUNT_MAX)))
-    .addHelpText("after", '\nExamples:\n  $ flowmesh chat\n  $ flowmesh chat --temperature 0 "Count to ten."')
     .action((prompt: string | undefined, options: ChatCommandOptions) =>
       commands.chat(prompt === undefined ? options : { ...options, prompt }),
     );

@@ -24,14 +24,20 @@ export interface ChatQuestion {
 
 export interface ChatAnswer {
   readonly finishReason: string;
+  readonly promptTokens: number;
   readonly completionTokens: number;
   readonly commits: number;
+  readonly draftTokens: number;
+  readonly acceptedTokens: number;
+  /** The one asked for, or the one that was drawn; undefined when the server told none. */
+  readonly seed: number | undefined;
 }
 
 export interface ServedModel {
   readonly id: string;
   readonly contextLength: number;
   readonly stages: number;
+  readonly policies: readonly string[];
 }
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -45,12 +51,19 @@ const chunkSchema = v.object({
       finish_reason: v.nullish(v.string()),
     }),
   ),
-  usage: v.nullish(v.object({ completion_tokens: count })),
-  flowmesh: v.optional(v.object({ commits: count })),
+  usage: v.nullish(v.object({ prompt_tokens: count, completion_tokens: count })),
+  flowmesh: v.optional(
+    v.object({ commits: count, draft_tokens: count, accepted_tokens: count, seed: v.number() }),
+  ),
 });
 
 const modelsSchema = v.object({
-  data: v.array(v.object({ id: v.string(), flowmesh: v.object({ context_length: count, stages: count }) })),
+  data: v.array(
+    v.object({
+      id: v.string(),
+      flowmesh: v.object({ context_length: count, stages: count, policies: v.array(v.string()) }),
+    }),
+  ),
 });
 
 /** The terminal's side of the API. `url` is the gateway's root, as `flowmesh up` prints it. */
@@ -73,6 +86,7 @@ export class ChatClient {
       id,
       contextLength: flowmesh.context_length,
       stages: flowmesh.stages,
+      policies: flowmesh.policies,
     }));
   }
 
@@ -87,17 +101,31 @@ export class ChatClient {
       body: JSON.stringify(toBody(question)),
       signal,
     });
-    const answer = { finishReason: "", completionTokens: 0, commits: 0 };
+    let answer: ChatAnswer = {
+      finishReason: "",
+      promptTokens: 0,
+      completionTokens: 0,
+      commits: 0,
+      draftTokens: 0,
+      acceptedTokens: 0,
+      seed: undefined,
+    };
     try {
       for await (const data of eventData(response.body ?? new ReadableStream())) {
         if (data === "[DONE]") return answer;
         const { choices, usage, flowmesh } = parseChunk(data);
         for (const { delta, finish_reason } of choices) {
           if (delta.content) show(delta.content);
-          if (finish_reason) answer.finishReason = finish_reason;
+          if (finish_reason) answer = { ...answer, finishReason: finish_reason };
         }
-        if (usage) answer.completionTokens = usage.completion_tokens;
-        if (flowmesh) answer.commits = flowmesh.commits;
+        if (usage) {
+          const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = usage;
+          answer = { ...answer, promptTokens, completionTokens };
+        }
+        if (flowmesh) {
+          const { commits, seed, draft_tokens: draftTokens, accepted_tokens: acceptedTokens } = flowmesh;
+          answer = { ...answer, commits, draftTokens, acceptedTokens, seed };
+        }
       }
     } catch (cause) {
       signal.throwIfAborted();

@@ -8,14 +8,15 @@ export interface EndedCommand {
   readonly errors: string;
 }
 
-/** Runs `flowmesh` in a process of its own, in `env` or this process's environment, until it ends. */
+/** Runs `flowmesh` in a process of its own, in `env` or this process's environment, until it ends. `input`: what it reads. */
 export async function runFlowmesh(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>> = process.env,
+  input?: string,
 ): Promise<EndedCommand> {
   const child = Bun.spawn([process.execPath, MAIN, ...args], {
     env: { ...env },
-    stdin: "ignore",
+    stdin: input === undefined ? "ignore" : new Blob([input]),
     stdout: "pipe",
     stderr: "pipe",
   });

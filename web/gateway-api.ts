@@ -1,9 +1,21 @@
 import type { LiveEvent } from "../actors/live-port.ts";
 import { eventData } from "../http/event-data.ts";
 
+/** A function that the answer calls; `arguments` is JSON, or its beginning while it is written. */
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
-  readonly content: string;
+  readonly content: string | null;
+  readonly tool_calls?: readonly {
+    readonly id: string;
+    readonly type: "function";
+    readonly function: { readonly name: string; readonly arguments: string };
+  }[];
 }
 
 export interface ChatRequest {
@@ -11,6 +23,8 @@ export interface ChatRequest {
   readonly temperature: number;
   readonly seed: number;
   readonly max_tokens: number;
+  /** In OpenAI's form. */
+  readonly tools?: readonly unknown[];
   readonly flowmesh: { readonly policy?: string; readonly live: string };
 }
 
@@ -25,6 +39,7 @@ export interface ModelCard {
 /** What an answer's stream says, piece by piece. */
 export type ChatPiece =
   | { readonly type: "text"; readonly text: string }
+  | ({ readonly type: "call"; readonly index: number } & Partial<ToolCall>)
   | { readonly type: "finish"; readonly reason: string }
   | { readonly type: "usage"; readonly completionTokens: number; readonly commits: number };
 
@@ -110,7 +125,14 @@ interface ModelEntry {
 interface Chunk {
   readonly error?: { readonly message: string };
   readonly choices?: readonly {
-    readonly delta: { readonly content?: string | null };
+    readonly delta: {
+      readonly content?: string | null;
+      readonly tool_calls?: readonly {
+        readonly index: number;
+        readonly id?: string;
+        readonly function?: { readonly name?: string; readonly arguments?: string };
+      }[];
+    };
     readonly finish_reason: string | null;
   }[];
   readonly usage?: { readonly completion_tokens: number } | null;
@@ -121,6 +143,9 @@ function* piecesOf(chunk: Chunk): Generator<ChatPiece> {
   if (chunk.error) throw new GatewayError(200, chunk.error.message);
   for (const { delta, finish_reason: reason } of chunk.choices ?? []) {
     if (delta.content) yield { type: "text", text: delta.content };
+    for (const { index, id, function: called } of delta.tool_calls ?? []) {
+      yield { type: "call", index, ...(id && { id }), ...called };
+    }
     if (reason) yield { type: "finish", reason };
   }
   if (chunk.usage) {

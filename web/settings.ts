@@ -11,6 +11,8 @@ export interface Settings {
   readonly seed: number | undefined;
   readonly maxTokens: number;
   readonly system: string;
+  /** Functions that the model may call: a JSON list in OpenAI's form, or nothing. */
+  readonly tools: string;
   /** Play each question again with plain decoding. */
   readonly compare: boolean;
   readonly theme: Theme;
@@ -22,9 +24,25 @@ export const DEFAULTS: Settings = {
   seed: undefined,
   maxTokens: 512,
   system: "",
+  tools: "",
   compare: false,
   theme: "system",
 };
+
+/** Undefined: none. Throws an Error that says what must be there. */
+export function parseTools(text: string): readonly unknown[] | undefined {
+  if (text.trim() === "") return undefined;
+  let tools: unknown;
+  try {
+    tools = JSON.parse(text);
+  } catch {
+    tools = undefined;
+  }
+  if (Array.isArray(tools)) return tools.length === 0 ? undefined : tools;
+  throw new Error(
+    'The tools in the settings must be a JSON list, like [{"type": "function", "function": {…}}].',
+  );
+}
 
 const PLACE = "flowmesh-settings";
 /** Kept for this tab only: a key should not lie about. */

@@ -1,6 +1,7 @@
 import { GRAMMAR_LENGTH_MAX } from "../../decoding/token-mask.ts";
 import { invalidRequest } from "../errors.ts";
-import { SchemaError, type SchemaField, schemaGrammar } from "./schema-grammar.ts";
+import { SchemaError } from "./schema-error.ts";
+import { type SchemaField, schemaGrammar } from "./schema-grammar.ts";
 import { CALL_END, CALL_START, callStart, type ToolUse } from "./tool-use.ts";
 
 /**

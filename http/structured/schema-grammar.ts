@@ -1,17 +1,9 @@
 import { literal, oneOf, times } from "./ebnf.ts";
 import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, FORMATS, JSON_RULES, jsonLiteral } from "./json-rules.ts";
-import { naturals, wholeNumbers } from "./whole-numbers.ts";
-
-/** A schema outside the supported subset, or one that no value fits. `path`: where, as `.properties.a`. */
-export class SchemaError extends Error {
-  override readonly name = "SchemaError";
-  readonly path: string;
-
-  constructor(path: string, message: string) {
-    super(message);
-    this.path = path;
-  }
-}
+import { numberExpression } from "./number-expression.ts";
+import { overlapping } from "./overlap.ts";
+import { PatternError, patternGrammar } from "./pattern.ts";
+import { SchemaError } from "./schema-error.ts";
 
 /** A JSON schema of a request, and the field that it came in. */
 export interface SchemaField {
@@ -23,7 +15,7 @@ type Schema = Readonly<Record<string, unknown>>;
 
 /** They say nothing about which values fit. */
 const ANNOTATIONS: ReadonlySet<string> = new Set(
-  "$schema $id $comment $defs definitions title description default example examples deprecated readOnly writeOnly".split(
+  "$schema $id $comment $defs definitions title description default example examples deprecated readOnly writeOnly discriminator".split(
     " ",
   ),
 );
@@ -31,7 +23,7 @@ const ANNOTATIONS: ReadonlySet<string> = new Set(
 const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
   object: ["properties", "required", "additionalProperties", "propertyNames"],
   array: ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"],
-  string: ["minLength", "maxLength", "format"],
+  string: ["minLength", "maxLength", "format", "pattern"],
   number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
   integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
   boolean: [],
@@ -57,6 +49,8 @@ export function schemaGrammar(schema: unknown): string {
 class SchemaCompiler {
   readonly #root: unknown;
   readonly #rules = new Map<string, string>();
+  /** [body] their names */
+  readonly #sharedRules = new Map<string, string>();
   /** Rule names of what `$ref` names. */
   readonly #refs = new Map<string, string>();
   /** References that are being followed with nothing written since. */
@@ -85,13 +79,20 @@ class SchemaCompiler {
     return name;
   }
 
+  /** One rule for all that have this body. */
+  #shared(body: string): string {
+    const name = this.#sharedRules.get(body) ?? this.#rule(body);
+    this.#sharedRules.set(body, name);
+    return name;
+  }
+
   #expression(value: unknown, path: string, depth: number): string {
     if (depth > DEPTH_MAX) throw new SchemaError(path, `it is nested more than ${DEPTH_MAX} levels deep`);
     if (value === true) return ANY_VALUE;
     if (!isSchema(value)) throw new SchemaError(path, "a schema must be an object or true");
     const keys = Object.keys(value).filter((key) => value[key] !== undefined && !ANNOTATIONS.has(key));
     if (keys.length === 0) return ANY_VALUE;
-    for (const combined of ["$ref", "anyOf", "allOf", "const", "enum"]) {
+    for (const combined of ["$ref", "anyOf", "oneOf", "allOf", "const", "enum"]) {
       if (!keys.includes(combined)) continue;
       const isList = combined === "const" || combined === "enum";
       const other = keys.find((key) => key !== combined && !(isList && key === "type"));
@@ -111,6 +112,15 @@ class SchemaCompiler {
       throw new SchemaError(`${path}.${kind}`, "it must be a list of schemas");
     if (kind === "allOf" && parts.length > 1)
       throw new SchemaError(`${path}.allOf`, "allOf with more than one schema is not supported");
+    if (kind === "oneOf") {
+      const both = overlapping(parts, (pointer) => targetOf(this.#root, pointer));
+      if (both !== undefined) {
+        throw new SchemaError(
+          `${path}.oneOf`,
+          `oneOf is supported where no value can fit two of its schemas, by their types or by a required property with a const or enum; ${both[0]} and ${both[1]} may have one in common`,
+        );
+      }
+    }
     return oneOf(parts.map((part, index) => this.#expression(part, `${path}.${kind}[${index}]`, depth + 1)));
   }
 
@@ -150,7 +160,7 @@ class SchemaCompiler {
 
   #ofType(type: string, schema: Schema, path: string, depth: number): string {
     if (type === "boolean" || type === "null") return type;
-    if (type === "string") return stringExpression(schema, path);
+    if (type === "string") return stringExpression(schema, path, (body) => this.#shared(body));
     if (type === "integer" || type === "number") return numberExpression(type, schema, path);
     // From here on something is written before anything inside.
     const outer = [...this.#unguarded];
@@ -247,10 +257,21 @@ class SchemaCompiler {
 
   #ends(value: unknown): boolean {
     if (!isSchema(value)) return true;
-    const { $ref: pointer, anyOf, allOf, properties, required, items, prefixItems, minItems = 0 } = value;
+    const {
+      $ref: pointer,
+      anyOf,
+      oneOf: exclusive,
+      allOf,
+      properties,
+      required,
+      items,
+      prefixItems,
+      minItems = 0,
+    } = value;
     if (typeof pointer === "string") return this.#finite.has(pointer);
     const ends = (one: unknown) => this.#ends(one);
     if (Array.isArray(anyOf)) return anyOf.some(ends);
+    if (Array.isArray(exclusive)) return exclusive.some(ends);
     if (Array.isArray(allOf)) return allOf.every(ends);
     if (Array.isArray(value.type) && value.type.some((type) => type !== "object" && type !== "array"))
       return true;
@@ -307,10 +328,15 @@ function countsOf(schema: Schema, least: string, greatest: string, path: string)
   throw new SchemaError(`${path}.${least}`, `it is above ${greatest}`);
 }
 
-function stringExpression(schema: Schema, path: string): string {
+function stringExpression(schema: Schema, path: string, rule: (body: string) => string): string {
   const [least, greatest] = countsOf(schema, "minLength", "maxLength", path);
   const isFree = least === 0 && greatest === Number.POSITIVE_INFINITY;
-  const { format } = schema;
+  const { format, pattern: regex } = schema;
+  if (regex !== undefined) {
+    if (format !== undefined)
+      throw new SchemaError(`${path}.format`, "format is not supported beside pattern");
+    return patternExpression(regex, [least, greatest], path, rule);
+  }
   if (format === undefined) return isFree ? "string" : `"\\"" ${times("char", least, greatest)} "\\""`;
   const pattern = typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
   if (pattern === undefined) {
@@ -320,39 +346,27 @@ function stringExpression(schema: Schema, path: string): string {
   throw new SchemaError(`${path}.format`, "format is not supported beside minLength and maxLength");
 }
 
-function numberExpression(type: "integer" | "number", schema: Schema, path: string): string {
-  const bound = (keyword: string, absent: number): number => {
-    const value = schema[keyword];
-    if (value === undefined) return absent;
-    if (typeof value !== "number" || !Number.isFinite(value))
-      throw new SchemaError(`${path}.${keyword}`, "it must be a number");
-    if (type === "number" && !Number.isInteger(value))
-      throw new SchemaError(`${path}.${keyword}`, "bounds of numbers must be whole");
-    return value;
-  };
-  const least = Math.ceil(bound("minimum", -Infinity));
-  const above = Math.floor(bound("exclusiveMinimum", -Infinity));
-  const greatest = Math.floor(bound("maximum", Infinity));
-  const below = Math.ceil(bound("exclusiveMaximum", Infinity));
-  // Of integers and bounds of numbers alike, as the latter are whole.
-  const low = Math.max(least, above + 1);
-  const high = Math.min(greatest, below - 1);
-  if (low === -Infinity && high === Infinity) return type;
-  const choices = [wholeNumbers(low, high)];
-  if (type === "number") choices.push(...fractions(Math.max(least, above), Math.min(greatest, below)));
-  const possible = choices.filter((one) => one !== undefined);
-  if (possible.length === 0) throw new SchemaError(path, `no ${type} lies within these bounds`);
-  return oneOf(possible);
-}
-
-/** With larger whole parts, a double may round what is written up to the next whole number. */
-const WHOLE_PART_MAX = 999_999_999;
-
-/** What lies strictly between two neighbouring whole numbers of the range. */
-function fractions(low: number, high: number): (string | undefined)[] {
-  const positive = naturals(Math.max(0, low), Math.min(high - 1, WHOLE_PART_MAX));
-  const negative = naturals(Math.max(0, -high), Math.min(-low - 1, WHOLE_PART_MAX));
-  return [positive && `${positive} fraction`, negative && `"-" ${negative} fraction`];
+function patternExpression(
+  regex: unknown,
+  [least, greatest]: readonly [number, number],
+  path: string,
+  rule: (body: string) => string,
+): string {
+  if (typeof regex !== "string") throw new SchemaError(`${path}.pattern`, "it must be a text");
+  try {
+    const part = patternGrammar(regex, rule);
+    if (part.least < least || part.greatest > greatest) {
+      const keyword = part.least < least ? "minLength" : "maxLength";
+      throw new SchemaError(
+        `${path}.${keyword}`,
+        `${keyword} is not supported beside a pattern that lets through what it does not; say it in the pattern`,
+      );
+    }
+    return `"\\"" ${part.ebnf} "\\""`;
+  } catch (error) {
+    if (error instanceof PatternError) throw new SchemaError(`${path}.pattern`, error.message);
+    throw error;
+  }
 }
 
 /** What a JSON pointer in a URI fragment names. */

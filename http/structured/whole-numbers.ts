@@ -22,11 +22,16 @@ export function wholeNumbers(least: number, greatest: number): string | undefine
 export function naturals(low: number, high: number): string | undefined {
   if (low > high) return undefined;
   const parts: string[] = [];
+  // Lengths of which all numbers are in are one part: xgrammar takes what it should not where there are many parts.
+  let [shortest, longest] = [0, 0];
   for (let digits = String(low).length; digits <= String(high).length; digits++) {
-    const first = Math.max(low, digits === 1 ? 0 : 10 ** (digits - 1));
-    const last = Math.min(high, 10 ** digits - 1);
-    parts.push(...sameLength(String(first), String(last)));
+    const [least, greatest] = [digits === 1 ? 0 : 10 ** (digits - 1), 10 ** digits - 1];
+    if (digits > 1 && low <= least && greatest <= high) {
+      shortest ||= digits;
+      longest = digits;
+    } else parts.push(...sameLength(String(Math.max(low, least)), String(Math.min(high, greatest))));
   }
+  if (longest > 0) parts.push(`[1-9] [0-9]{${shortest - 1},${longest - 1}}`);
   return `(${parts.join(" | ")})`;
 }
 

@@ -1,7 +1,7 @@
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
 /** How long anything on the page may take. */
-export const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 60_000;
 
 /** Settings of the page that a test begins with; see web/settings.ts. */
 export interface Preset {
@@ -11,6 +11,7 @@ export interface Preset {
   readonly maxTokens?: number;
   readonly compare?: boolean;
   readonly theme?: string;
+  readonly tools?: string;
 }
 
 /** The page in a window of its own, and what it did that nobody sees. */

@@ -2,15 +2,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
+import { untilIdle } from "../idle-mesh.ts";
 import { startChromium } from "./chromium.ts";
 import { collect, violations } from "./observations.ts";
-import { OpenedPage, PATIENCE_MS, type Preset } from "./opened-page.ts";
+import { OpenedPage, type Preset } from "./opened-page.ts";
+import { COUNTING, PHONE, settingsCases } from "./settings-cases.ts";
 
 const MINUTES = 60_000;
-const COUNTING = "Count from one to thirty in words, each on a line.";
 /** One whose tree is large whatever the machine. */
 const SPECULATING: Preset = { policy: "flowspec", temperature: 0, seed: 1, maxTokens: 40 };
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 let mesh: RunningMesh;
 let browser: Browser;
@@ -89,13 +89,7 @@ describe("a chat", () => {
       await page.getByText("Stopped.").waitFor();
       const stopped = (await opened.answers())[0] ?? "";
       expect(stopped.length).toBeGreaterThan(0);
-      const active = async () => {
-        const text = await (await fetch(`${mesh.url}/metrics`)).text();
-        return Number(/^flowmesh_sessions_active (\d+)$/m.exec(text)?.[1]);
-      };
-      const deadline = performance.now() + PATIENCE_MS;
-      while ((await active()) > 0 && performance.now() < deadline) await Bun.sleep(20);
-      expect(await active()).toBe(0);
+      await untilIdle(mesh.url);
       expect((await opened.answers())[0]).toBe(stopped);
 
       await page.getByRole("button", { name: "Settings" }).click();
@@ -142,6 +136,10 @@ describe("the pipeline", () => {
       // Numbers in words are easy to guess.
       expect(guessed).toBeGreaterThan(8);
       expect(await page.locator(".ribbon mark").count()).toBe(guessed);
+      const [marked, plain] = await page.evaluate(() =>
+        [".ribbon mark", ".ribbon"].map((each) => getComputedStyle(document.querySelector(each)!).color),
+      );
+      expect(marked).not.toBe(plain!);
       expect(await opened.figure("rate")).toBeGreaterThan(0);
       expect(await opened.figure("accepted-length")).toBeGreaterThan(1);
       expect(await opened.figure("guessed")).toBe(Math.round((100 * guessed) / count));
@@ -212,6 +210,8 @@ describe("side by side with plain decoding", () => {
     2 * MINUTES,
   );
 });
+
+settingsCases({ open, meshUrl: () => mesh.url, expectQuiet });
 
 describe("errors", () => {
   test(

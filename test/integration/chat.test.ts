@@ -10,6 +10,7 @@ import { connectNats } from "../../transport/nats.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { waitUntilGone } from "../actors/host/process-gone.ts";
 import { runFlowmesh } from "../flowmesh-command.ts";
+import { terminalCases } from "./terminal-cases.ts";
 
 const MINUTES = 60_000;
 const decoder = new TextDecoder();
@@ -339,6 +340,8 @@ describe("a running mesh", () => {
     expect((await answer(0, 4)).length).toBeGreaterThan(0);
   });
 });
+
+terminalCases({ mesh: () => mesh, hearEnds: () => hearSessions("end"), until });
 
 describe("flowmesh up", () => {
   test(

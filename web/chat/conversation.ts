@@ -1,7 +1,14 @@
-import { type ChatMessage, type ChatRequest, type GatewayApi, GatewayError } from "../gateway-api.ts";
+import {
+  type ChatMessage,
+  type ChatPiece,
+  type ChatRequest,
+  type GatewayApi,
+  GatewayError,
+  type ToolCall,
+} from "../gateway-api.ts";
 import type { LiveConnection } from "../live/live-connection.ts";
 import type { Recording } from "../live/recording.ts";
-import type { Settings } from "../settings.ts";
+import { parseTools, type Settings } from "../settings.ts";
 import { createStore, type Store } from "../store.ts";
 
 /** Each token goes through the pipeline alone: what speculation is compared with. */
@@ -13,6 +20,7 @@ export interface Run {
   readonly seed: number;
   readonly state: "waiting" | "streaming" | "done" | "stopped" | "failed";
   readonly text: string;
+  readonly calls: readonly ToolCall[];
   /** Milliseconds since the request, of the text's beginnings of so many characters. */
   readonly steps: readonly { readonly atMs: number; readonly length: number }[];
   readonly finishReason: string;
@@ -38,6 +46,7 @@ const SEED_RANGE = 2 ** 31;
 const EMPTY: Omit<Run, "policy" | "seed"> = {
   state: "waiting",
   text: "",
+  calls: [],
   steps: [],
   finishReason: "",
   completionTokens: 0,
@@ -126,6 +135,15 @@ export class Conversation {
           const step = { atMs: performance.now() - requestedAt, length: text.length };
           const steps = [...(this.#last?.runs[index]?.steps ?? []), step];
           changeRun({ state: "streaming", text, steps, recording });
+        } else if (piece.type === "call") {
+          const step = { atMs: performance.now() - requestedAt, length: text.length };
+          const { steps = [], calls = [] } = this.#last?.runs[index] ?? {};
+          changeRun({
+            state: "streaming",
+            calls: withPiece(calls, piece),
+            steps: [...steps, step],
+            recording,
+          });
         } else if (piece.type === "finish") changeRun({ finishReason: piece.reason, recording });
         else changeRun({ completionTokens: piece.completionTokens, commits: piece.commits, recording });
       }
@@ -140,16 +158,16 @@ export class Conversation {
   }
 
   #request({ policy, seed }: Run): ChatRequest {
-    const { system, temperature, maxTokens } = this.#settings.value;
+    const { system, temperature, maxTokens, tools: listed } = this.#settings.value;
+    const tools = parseTools(listed);
     const messages: ChatMessage[] = system.trim() === "" ? [] : [{ role: "system", content: system }];
     const { turns } = this.state.value;
     for (const [index, { question, runs }] of turns.entries()) {
       messages.push({ role: "user", content: question });
-      const answer = runs[0]?.text ?? "";
-      if (index < turns.length - 1 && answer !== "") messages.push({ role: "assistant", content: answer });
+      if (index < turns.length - 1 && runs[0] !== undefined) messages.push(...messageOf(runs[0]));
     }
     const flowmesh = { ...(policy !== "" && { policy }), live: this.#live.name };
-    return { messages, temperature, seed, max_tokens: maxTokens, flowmesh };
+    return { messages, temperature, seed, max_tokens: maxTokens, ...(tools && { tools }), flowmesh };
   }
 
   get #last(): Turn | undefined {
@@ -164,6 +182,38 @@ export class Conversation {
 
   #change(part: Partial<ConversationState>): void {
     this.state.set({ ...this.state.value, ...part });
+  }
+}
+
+/** Arguments come in pieces, all else with the first of them. */
+function withPiece(
+  calls: readonly ToolCall[],
+  { index, id = "", name = "", arguments: more = "" }: ChatPiece & { readonly type: "call" },
+): readonly ToolCall[] {
+  const call = calls[index] ?? { id, name, arguments: "" };
+  return [...calls.slice(0, index), { ...call, arguments: call.arguments + more }, ...calls.slice(index + 1)];
+}
+
+/** None for a run that has written nothing; a call that was cut off is left out. */
+function messageOf({ text, calls }: Run): ChatMessage[] {
+  const whole = calls.filter((call) => isJson(call.arguments));
+  if (text === "" && whole.length === 0) return [];
+  const tool_calls = whole.map(({ id, name, arguments: json }) => ({
+    id,
+    type: "function" as const,
+    function: { name, arguments: json },
+  }));
+  return [
+    { role: "assistant", content: text === "" ? null : text, ...(tool_calls.length > 0 && { tool_calls }) },
+  ];
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

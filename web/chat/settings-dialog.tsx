@@ -16,7 +16,7 @@ interface SettingsDialogProps {
 export function SettingsDialog({ settings, model, apiKey, onApiKey, onClose }: SettingsDialogProps): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
-  const { policy, temperature, seed, maxTokens, system, theme } = useStore(settings);
+  const { policy, temperature, seed, maxTokens, theme } = useStore(settings);
   const change = (part: Partial<Settings>): void => settings.set({ ...settings.value, ...part });
   return (
     <dialog ref={dialog} aria-labelledby="settings-title" onClose={onClose}>
@@ -79,14 +79,7 @@ export function SettingsDialog({ settings, model, apiKey, onApiKey, onClose }: S
             }
           />
         </Field>
-        <Field name="system" label="System prompt" hint="Goes before the conversation.">
-          <textarea
-            id="system"
-            rows={2}
-            value={system}
-            onInput={(event) => change({ system: event.currentTarget.value })}
-          />
-        </Field>
+        <Told settings={settings} />
         <Field
           name="api-key"
           label="API key"
@@ -118,6 +111,38 @@ export function SettingsDialog({ settings, model, apiKey, onApiKey, onClose }: S
         </button>
       </form>
     </dialog>
+  );
+}
+
+/** What the model is told beside the conversation. */
+function Told({ settings }: { readonly settings: Store<Settings> }): VNode {
+  const { system, tools } = useStore(settings);
+  const change = (part: Partial<Settings>): void => settings.set({ ...settings.value, ...part });
+  return (
+    <>
+      <Field name="system" label="System prompt" hint="Goes before the conversation.">
+        <textarea
+          id="system"
+          rows={2}
+          value={system}
+          onInput={(event) => change({ system: event.currentTarget.value })}
+        />
+      </Field>
+      <Field
+        name="tools"
+        label="Tools"
+        hint={'Functions that the model may call: [{"type": "function", "function": {"name": …}}].'}
+      >
+        <textarea
+          id="tools"
+          class="code"
+          rows={2}
+          spellcheck={false}
+          value={tools}
+          onInput={(event) => change({ tools: event.currentTarget.value })}
+        />
+      </Field>
+    </>
   );
 }
 

@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Recording } from "../live/recording.ts";
+import { CallsView, laidOut } from "./calls-view.tsx";
 import { type Conversation, PLAIN_POLICY, type Run, type Turn, tokensPerSecond } from "./conversation.ts";
 import { Markdown } from "./markdown.tsx";
 import { Verdict } from "./verdict.tsx";
@@ -38,12 +39,15 @@ export function TurnView({ turn, isLast, isAnswering, conversation, onShow }: Tu
           <button type="button" class="quiet" onClick={() => conversation.regenerate()}>
             {error ? "Try again" : "Regenerate"}
           </button>
-          {first?.text && <CopyButton text={first.text} />}
+          {first && copied(first) !== "" && <CopyButton text={copied(first)} />}
         </div>
       )}
     </li>
   );
 }
+
+const copied = ({ text, calls }: Run): string =>
+  [text, ...calls.map((call) => `${call.name}(${laidOut(call.arguments)})`)].filter(Boolean).join("\n\n");
 
 interface RunViewProps {
   readonly run: Run;
@@ -60,6 +64,7 @@ function RunView({ run, rival, onShow }: RunViewProps): VNode {
     <article class="run" data-state={run.state} data-policy={run.policy}>
       {rival !== undefined || run.policy === PLAIN_POLICY ? <h4>{nameOf(run)}</h4> : null}
       {run.state === "waiting" ? <p class="waiting">Reading the question…</p> : <Markdown text={text} />}
+      {run.calls.length > 0 && <CallsView calls={run.calls} />}
       {!isWriting && (
         <p class="run-figures">
           <span>{figuresOf(run)}</span>

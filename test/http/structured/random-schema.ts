@@ -5,6 +5,7 @@ export function randomSchema(random: () => number, depth = 0): Record<string, un
   const leaves: (() => Record<string, unknown>)[] = [
     () => ({ type: "string", minLength: draw(3), maxLength: 3 + draw(4) }),
     () => ({ type: "string", format: ["date", "time", "date-time", "uuid", "ipv4"][draw(5)] }),
+    () => ({ type: "string", pattern: ["^[^\\d]{1,3}$", "^(a|\\\\b){2}\\w?$", "^\\s\\S$", "x"][draw(4)] }),
     () => ({ type: "integer", minimum: draw(300) - 250, maximum: 50 + draw(5000) }),
     () => ({ type: "integer", exclusiveMaximum: draw(20_000) - 10_000 }),
     () => ({ type: "number", exclusiveMinimum: draw(40) - 20, exclusiveMaximum: 21 + draw(20) }),

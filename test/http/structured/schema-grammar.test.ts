@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import Ajv from "ajv/dist/2020";
 import { allows, GrammarError } from "../../../decoding/token-mask.ts";
-import { SchemaError, schemaGrammar } from "../../../http/structured/schema-grammar.ts";
+import { SchemaError } from "../../../http/structured/schema-error.ts";
+import { schemaGrammar } from "../../../http/structured/schema-grammar.ts";
 import { GrammarEngine } from "../../../models/grammar/grammar-engine.ts";
 import { BYTE_END, byteTokenizer } from "../../models/grammar/byte-tokenizer.ts";
 import { seededRandom } from "../../simulation/world.ts";
@@ -98,19 +99,25 @@ describe("the grammar of a JSON schema", () => {
     }
   });
 
-  test.each([[[-120, 1305]], [[7, 7]], [[0, 99]], [[-30, -9]], [[98, 203]]])(
-    "has each integer of a range and no other: %p",
-    async ([minimum, maximum]) => {
-      const schema = { type: "integer", minimum, maximum };
-      const random = seededRandom(5);
-      const numbers = new Set([minimum! - 1, minimum!, maximum!, maximum! + 1, 0]);
-      for (let count = 0; count < 12; count++) numbers.add(Math.floor(random() * 1700) - 250);
-      for (const value of numbers) {
-        const isIn = value >= minimum! && value <= maximum!;
-        expect({ value, is: await accepts(schema, String(value)) }).toEqual({ value, is: isIn });
-      }
-    },
-  );
+  test.each([
+    [[-120, 1305]],
+    [[-999_999_999, -3898]],
+    [[-9_999, 99_999_999]],
+    [[7, 7]],
+    [[0, 99]],
+    [[-30, -9]],
+    [[98, 203]],
+  ])("has each integer of a range and no other: %p", async ([minimum, maximum]) => {
+    const schema = { type: "integer", minimum, maximum };
+    const random = seededRandom(5);
+    const numbers = new Set([minimum! - 1, minimum!, maximum!, maximum! + 1, 0]);
+    for (let count = 0; count < 12; count++) numbers.add(Math.floor(random() * 1700) - 250);
+    for (const value of [-24, -68, -99, -3890, -4000]) numbers.add(value);
+    for (const value of numbers) {
+      const isIn = value >= minimum! && value <= maximum!;
+      expect({ value, is: await accepts(schema, String(value)) }).toEqual({ value, is: isIn });
+    }
+  });
 
   test("follows references, also to what holds itself", async () => {
     const node = {
@@ -124,8 +131,33 @@ describe("the grammar of a JSON schema", () => {
   });
 
   test.each([
-    [".pattern", { type: "string", pattern: "a+" }],
-    [".properties.a.oneOf", { type: "object", properties: { a: { oneOf: [{}] } } }],
+    [".pattern", { type: "string", pattern: "(" }],
+    [".pattern", { type: "string", pattern: "^(?=a)b$" }],
+    [".pattern", { type: "string", pattern: "(?<!a)b" }],
+    [".pattern", { type: "string", pattern: "(a)\\1" }],
+    [".pattern", { type: "string", pattern: "\\bword" }],
+    [".pattern", { type: "string", pattern: "\\p{L}" }],
+    [".pattern", { type: "string", pattern: "(^a|b)" }],
+    [".pattern", { type: "string", pattern: "a$b" }],
+    [".pattern", { type: "string", pattern: "(a{100}){11}" }],
+    [".pattern", { type: "string", pattern: `${"(".repeat(60)}a${"){2}".repeat(60)}` }],
+    [".pattern", { type: "string", pattern: "[]" }],
+    [".pattern", { type: "string", pattern: 3 }],
+    [".maxLength", { type: "string", pattern: "^a+$", maxLength: 4 }],
+    [".minLength", { type: "string", pattern: "^a?$", minLength: 1 }],
+    [".format", { type: "string", pattern: "^a$", format: "date" }],
+    [".properties.a.oneOf", { type: "object", properties: { a: { oneOf: [{}, { type: "null" }] } } }],
+    [".oneOf", { oneOf: [{ type: "integer" }, { type: "number" }] }],
+    [".oneOf", { oneOf: [{ enum: ["a", "b"] }, { const: "b" }] }],
+    [
+      ".oneOf",
+      {
+        oneOf: [
+          { type: "object", properties: { a: { const: 1 } } },
+          { type: "object", properties: { a: { const: 2 } } },
+        ],
+      },
+    ],
     [".not", { not: {} }],
     [".type", { type: "text" }],
     [".items.multipleOf", { type: "array", items: { type: "number", multipleOf: 3 } }],
@@ -150,6 +182,73 @@ describe("the grammar of a JSON schema", () => {
     }
     expect(error).toBeInstanceOf(SchemaError);
     expect((error as SchemaError).path).toBe(path);
+  });
+
+  test.each([
+    ["^[a-z]{2,4}-\\d+$", ["ab-1", "abcd-90"], ["a-1", "abcde-1", "ab-", "ab-1 "]],
+    ["^(red|green)?$", ["", "red", "green"], ["blue", "redgreen"]],
+    ["b+c", ["xxbbcx", "bc"], ["b", "cb", ""]],
+    ["^a|z$", ["abc", "xyz"], ["bza"]],
+    ["^[^a-z\\d]\\S.\\W$", ['A"\\\\-'.replace("\\\\", "\\"), "é😀\t "], ["aXX-", "A X-", "AX\n-"]],
+    ["^\\u00e9\\ud83d\\ude00\\u{1f600}\\x41\\.\\/[\\]\\-x]$", ["é😀😀A./]", "é😀😀A./-"], ["é😀😀Ab/x"]],
+    ["^(?:a(?<n>b|c)){2,}?$", ["abac", "ababab"], ["ab", "abca"]],
+    ["^.\\S[^x]$", ["–中é", "éあ😀", "\ue000ж\n"], ["\u2028ab", "a\u3000b", "a\u00a0b", "abx"]],
+    ["^\\s*\\w$", [" \n_", "\u00a0Z"], ["-", " "]],
+    ["^[\\w.+-]+@[\\w-]+\\.[a-z]{2,}$", ["a.b+c@x-y.org"], ["a@b", "@b.cd"]],
+  ])("holds strings to the pattern %p", async (pattern, fitting, others) => {
+    const schema = { type: "string", pattern };
+    for (const [texts, is] of [
+      [fitting, true],
+      [others, false],
+    ] as const) {
+      for (const text of texts) {
+        expect({ text, ajv: ajv.validate(schema, text) }).toEqual({ text, ajv: is });
+        expect({ text, is: await accepts(schema, JSON.stringify(text)) }).toEqual({ text, is });
+      }
+    }
+    const random = seededRandom(11);
+    for (let round = 0; round < 6; round++) {
+      const text = await drawnText(schema, random);
+      if (text === undefined) continue;
+      expect({ text, fits: ajv.validate(schema, JSON.parse(text)) }).toEqual({ text, fits: true });
+    }
+  });
+
+  test("takes lengths beside a pattern that keeps to them anyway", async () => {
+    const schema = { type: "string", pattern: "^[ab]{2,4}$", minLength: 1, maxLength: 4 };
+    expect(await accepts(schema, '"abba"')).toBe(true);
+    expect(await accepts(schema, '"a"')).toBe(false);
+  });
+
+  test("takes oneOf where no value fits two of its schemas", async () => {
+    const shape = (kind: string, more: object) => ({
+      type: "object",
+      properties: { kind: { const: kind }, ...more },
+      required: ["kind", ...Object.keys(more)],
+    });
+    const schema = {
+      oneOf: [
+        { $ref: "#/$defs/circle" },
+        shape("square", { side: { type: "integer" } }),
+        { type: "null" },
+        { enum: ["none", 3] },
+        { type: "string", const: "all" },
+      ],
+      discriminator: { propertyName: "kind" },
+      $defs: { circle: shape("circle", { radius: { type: "integer" } }) },
+    };
+    for (const [value, is] of [
+      ['{"kind": "circle", "radius": 3}', true],
+      ['{"kind": "square", "side": 3}', true],
+      ['{"kind": "square", "radius": 3}', false],
+      ["null", true],
+      ['"none"', true],
+      ['"all"', true],
+      ["4", false],
+    ] as const) {
+      expect({ value, ajv: ajv.validate(schema, JSON.parse(value)) }).toEqual({ value, ajv: is });
+      expect({ value, is: await accepts(schema, value) }).toEqual({ value, is });
+    }
   });
 
   test("is made in no time for schemas that refer to each other twice over", () => {

@@ -177,7 +177,7 @@ const called = (args: string) => ({
 test.each([
   [
     "response_format.json_schema.schema.properties.a.pattern",
-    withSchema({ properties: { a: { pattern: "x" } } }),
+    withSchema({ properties: { a: { pattern: "(?=x)" } } }),
   ],
   [
     "response_format.json_schema.name",

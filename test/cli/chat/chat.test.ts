@@ -1,45 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { PassThrough } from "node:stream";
-import { SessionError } from "../../actors/session-port.ts";
-import { type ChatOptions, runChat } from "../../cli/chat.ts";
-import { GatewayError } from "../../http/chat-client.ts";
-import { bytes, END_TOKEN } from "../http/byte-text.ts";
-import { ScriptedSessions } from "../http/scripted-sessions.ts";
-import { ServedGateway } from "../http/served-gateway.ts";
-
-const FIGURES =
-  /^(\d+) tokens in \d+\.\d s: \d+\.\d tokens\/s \| first after \d+\.\d\d s \| (\d+\.\d\d) tokens per commit/m;
-
-/** A terminal of the test's own: what was written, and a promise for text that is to appear. */
-class Screen extends PassThrough {
-  text = "";
-  readonly isTTY: boolean;
-
-  constructor(isTTY = false) {
-    super();
-    this.isTTY = isTTY;
-    this.on("data", (chunk: Buffer) => {
-      this.text += chunk.toString();
-      this.emit("shown");
-    });
-  }
-
-  async shows(wanted: string | RegExp): Promise<void> {
-    while (this.text.search(wanted) < 0) await new Promise((resolve) => this.once("shown", resolve));
-  }
-}
-
-function chat(url: string, more: Partial<ChatOptions> = {}, isTTY = false) {
-  const stdin = Object.assign(new PassThrough(), { isTTY });
-  const stdout = new Screen(isTTY);
-  const stderr = new Screen();
-  const stop = new AbortController();
-  const done = runChat({ url, model: "default", stdin, stdout, stderr, signal: stop.signal, ...more });
-  return { stdin, stdout, stderr, stop, done };
-}
-
-const promptsOf = (sessions: ScriptedSessions): string[] =>
-  sessions.opened.map(({ request }) => new TextDecoder().decode(Uint8Array.from(request.prompt)));
+import * as v from "valibot";
+import { SessionError } from "../../../actors/session-port.ts";
+import { answerRecordSchema } from "../../../cli/chat/answer-record.ts";
+import { GatewayError } from "../../../http/chat-client.ts";
+import { bytes, END_TOKEN } from "../../http/byte-text.ts";
+import { ScriptedSessions } from "../../http/scripted-sessions.ts";
+import { ServedGateway } from "../../http/served-gateway.ts";
+import { chat, FIGURES, promptsOf } from "./played-chat.ts";
 
 describe("one question", () => {
   test("is answered on stdout; the figures go to stderr", async () => {
@@ -144,13 +111,13 @@ describe("a conversation", () => {
       commits: [bytes(`#${request.prompt.length}`), [...request.stopTokens]],
     }));
 
-  test("keeps what was said, until /new", async () => {
+  test("keeps what was said, until /clear", async () => {
     await using gateway = new ServedGateway(replies());
     const { stdin, stdout, stderr, done } = chat(gateway.url);
-    stdin.end("one\n\n  two \n/new\nthree\n/exit\nfour\n");
-    await done;
+    stdin.end("one\n\n  two \n/clear\nthree\n/exit\nfour\n");
+    expect(await done).toBe(0);
     expect(stdout.text).toBe("#10\n#35\n#12\n");
-    expect(stderr.text).toContain("tiny-model on 3 stages, 400 tokens of context");
+    expect(stderr.text).toContain("forgotten\n");
     expect(promptsOf(gateway.sessions)).toEqual([
       "[user]one\n",
       "[user]one\n[assistant]#10\n[user]two\n",
@@ -166,7 +133,7 @@ describe("a conversation", () => {
     await stderr.shows("4 sessions run already");
     gateway.sessions.refusal = undefined;
     stdin.end("two\n");
-    await done;
+    expect(await done).toBe(1);
     expect(stdout.text).toBe("#10\n");
     expect(promptsOf(gateway.sessions)).toEqual(["[user]two\n"]);
   });
@@ -180,6 +147,7 @@ describe("a conversation", () => {
     await using gateway = new ServedGateway(sessions);
     const { stdin, stdout, stderr, done } = chat(gateway.url, {}, true);
     await stdout.shows("> ");
+    expect(stderr.text).toContain("tiny-model on 3 stages, 400 tokens of context");
     stdin.write("one\r");
     await stdout.shows("For ever");
     stdin.write("\x03");
@@ -190,7 +158,7 @@ describe("a conversation", () => {
     expect(promptsOf(sessions).at(-1)).toBe("[user]one\n[assistant]For ever\n[user]two\n");
     await stdout.shows(/Fine\.\n(.|\n)*> /);
     stdin.write("\x03");
-    await done;
+    expect(await done).toBe(0);
   });
 
   test("without a gateway ends at once", async () => {
@@ -201,9 +169,68 @@ describe("a conversation", () => {
 
   test("ends with its signal, also while it waits for a line", async () => {
     await using gateway = new ServedGateway(replies());
-    const { stderr, stop, done } = chat(gateway.url);
-    await stderr.shows("/exit");
+    const { stdout, stop, done } = chat(gateway.url, {}, true);
+    await stdout.shows("> ");
     stop.abort();
     await done;
   });
+});
+
+describe("--json", () => {
+  const recordsOf = (text: string) =>
+    text
+      .trimEnd()
+      .split("\n")
+      .map((line) => v.parse(answerRecordSchema, JSON.parse(line)));
+
+  test("has a line for each answer, and says what failed", async () => {
+    const sessions = new ScriptedSessions(({ prompt }) =>
+      prompt.length < 11
+        ? { commits: [bytes("It\n"), bytes("is"), [END_TOKEN]] }
+        : { commits: [bytes("Half")], end: "error", message: "stage 1 is gone" },
+    );
+    await using gateway = new ServedGateway(sessions);
+    const { stdin, stdout, stderr, done } = chat(gateway.url, { json: true, policy: "flowspec", seed: 5 });
+    stdin.end("/policy\none\nthree?\n");
+    expect(await done).toBe(1);
+    const [first, second, ...none] = recordsOf(stdout.text);
+    expect(none).toEqual([]);
+    expect(first).toMatchObject({
+      question: "one",
+      answer: "It\nis",
+      model: "default",
+      policy: "flowspec",
+      finish_reason: "stop",
+      seed: 5,
+      usage: { prompt_tokens: 10, completion_tokens: 6 },
+      commits: 3,
+      draft_tokens: 21,
+      accepted_tokens: 3,
+      error: null,
+    });
+    expect(first!.seconds).toBeGreaterThanOrEqual(first!.first_token_seconds!);
+    expect(second).toMatchObject({ question: "three?", answer: "Half", finish_reason: null, usage: null });
+    expect(second?.error).toContain("stage 1 is gone");
+    expect(stderr.text).toContain("policy: flowspec\n");
+    expect(stderr.text).not.toMatch(FIGURES);
+  });
+
+  test("of one question tells that it was stopped", async () => {
+    await using gateway = new ServedGateway({ commits: [bytes("For ever")], end: "never" });
+    const { stdout, stop, done } = chat(gateway.url, { prompt: "x", json: true });
+    while (gateway.sessions.opened.length === 0) await Bun.sleep(5);
+    stop.abort();
+    await done;
+    expect(recordsOf(stdout.text)).toMatchObject([{ question: "x", error: "cancelled" }]);
+  });
+});
+
+test("a model can't write to the terminal but text", async () => {
+  await using gateway = new ServedGateway({ commits: [bytes("a\u001b[2J\tb\r\nc\u009b"), [END_TOKEN]] });
+  const { stdout, done } = chat(gateway.url, { prompt: "x" }, true);
+  await done;
+  expect(stdout.text).toBe("a\u241b[2J\tb\u240d\nc\ufffd\n");
+  const piped = chat(gateway.url, { prompt: "x" });
+  await piped.done;
+  expect(piped.stdout.text).toBe("a\u001b[2J\tb\r\nc\u009b\n");
 });
