@@ -1,3 +1,4 @@
+import type { SessionFlow } from "../decoding/session-flow.ts";
 import type { DemandMessage } from "./mesh/demand.ts";
 
 /** What a session has done so far. */
@@ -21,6 +22,21 @@ export class DemandCount {
       this.#rest = sum(this.#rest, difference(read(), told));
       this.#open.delete(read);
     };
+  }
+
+  /** Like {@link follow}; what the flow began with does not count. */
+  followFlow(flow: Pick<SessionFlow, "stats" | "journal">): () => void {
+    const { length } = flow.journal;
+    return this.follow(() => {
+      const { commits, misses, treeSegments, treeNodes } = flow.stats;
+      return {
+        tokens: flow.journal.length - length,
+        commits,
+        misses,
+        segments: treeSegments,
+        nodes: treeNodes,
+      };
+    });
   }
 
   /** What was done since the last call; undefined when no session went on meanwhile. */

@@ -137,12 +137,7 @@ class TreeManager implements Actor {
       costs: options.costs,
       now: () => context.clock.now(),
     });
-    const { length } = this.#flow.journal;
-    this.#leaveDemand = options.demand.follow(() => {
-      const { commits, misses, treeSegments, treeNodes } = this.#flow.stats;
-      const tokens = this.#flow.journal.length - length;
-      return { tokens, commits, misses, segments: treeSegments, nodes: treeNodes };
-    });
+    this.#leaveDemand = options.demand.followFlow(this.#flow);
     for (const what of ["commit", "cancel", "journal"] as const) {
       context.listen(sessionSubject(mesh, sid, what), { lane: "urgent" });
     }
@@ -158,16 +153,14 @@ class TreeManager implements Actor {
   }
 
   account(): SessionAccount {
-    const { policy = "", prompt } = this.#options.request;
+    const { policy = "" } = this.#options.request;
     const { commits, acceptedTokens } = this.#flow.stats;
-    const promptTokens = prompt.length;
-    return {
-      policy,
-      promptTokens,
-      completionTokens: this.#flow.journal.length - promptTokens,
-      commits,
-      acceptedTokens,
-    };
+    return { policy, ...this.#tokenCounts, commits, acceptedTokens };
+  }
+
+  get #tokenCounts() {
+    const promptTokens = this.#options.request.prompt.length;
+    return { promptTokens, completionTokens: this.#flow.journal.length - promptTokens };
   }
 
   stop(): void {
@@ -317,10 +310,7 @@ class TreeManager implements Actor {
       this.#end({ reason: "error", message: refusal.message });
       return;
     }
-    if (kind === "less") {
-      this.#fallBack(message);
-      return;
-    }
+    if (kind === "less") return this.#fallBack(message);
     if (kind === "ack") {
       const { generation, segment, certain } = parseJson(ackSchema, message);
       this.#apply(this.#flow.acknowledge(generation, segment, certain));
@@ -401,9 +391,7 @@ class TreeManager implements Actor {
     this.#leaveDemand();
     if (end.reason !== "error") this.#remember();
     const { replays: _, treeSegments: __, treeNodes: ___, ...told } = this.#flow.stats;
-    const promptTokens = request.prompt.length;
-    const completionTokens = this.#flow.journal.length - promptTokens;
-    this.#ended = { ...end, attempt: request.attempt, stats: { promptTokens, completionTokens, ...told } };
+    this.#ended = { ...end, attempt: request.attempt, stats: { ...this.#tokenCounts, ...told } };
     this.#context.transport.publish(sessionSubject(mesh, sid, "end"), encodeJson(this.#ended));
     this.#context.after(LINGER_MS, onEnd);
   }
