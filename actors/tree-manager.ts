@@ -24,6 +24,7 @@ import {
   lessSchema,
   type MessageKind,
   type OpenMessage,
+  type ProgressMessage,
   parseJson,
   progressSchema,
   refuseSchema,
@@ -303,20 +304,19 @@ class TreeManager implements Actor {
     if (kind === "candidates") {
       const found = parseJson(candidatesSchema, message);
       this.#apply(this.#flow.candidates({ ...found, base: found.base as NodeId }));
-      return;
-    }
-    if (kind === "refuse") {
-      const refusal = parseJson(refuseSchema, message);
-      this.#end({ reason: "error", message: refusal.message });
-      return;
-    }
-    if (kind === "less") return this.#fallBack(message);
-    if (kind === "ack") {
+    } else if (kind === "refuse") {
+      this.#end({ reason: "error", message: parseJson(refuseSchema, message).message });
+    } else if (kind === "less") {
+      this.#fallBack(message);
+    } else if (kind === "ack") {
       const { generation, segment, certain } = parseJson(ackSchema, message);
       this.#apply(this.#flow.acknowledge(generation, segment, certain));
-      return;
+    } else {
+      this.#progressed(kind, parseJson(progressSchema, message));
     }
-    const { generation, segment } = parseJson(progressSchema, message);
+  }
+
+  #progressed(kind: MessageKind | undefined, { generation, segment }: ProgressMessage): void {
     if (kind === "credit") this.#apply(this.#flow.credit(generation, segment));
     else if (kind === "gap" && generation === this.#flow.generation && !this.#waitsForTurn)
       this.#replay(`segment ${segment} is missing`);
