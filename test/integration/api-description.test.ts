@@ -48,12 +48,16 @@ test(
     const name = "the-answer-of-this-test";
     const watching = await mesh.request(`/live?name=${name}`);
     const events: { type: string }[] = [];
+    const known = Promise.withResolvers<void>();
     const untilEnd = (async () => {
       for await (const data of eventData(watching.body!)) {
         events.push(...JSON.parse(data));
+        if (events.some(({ type }) => type === "mesh")) known.resolve();
         if (events.some(({ type }) => type === "ended")) return;
       }
     })();
+    // Nobody has watched before, so the actors are counted first.
+    await known.promise;
     const body = {
       prompt: "one two one two one two",
       max_tokens: 20,
