@@ -32,3 +32,6 @@ export async function violations(page: Page): Promise<[string, string[]][]> {
     return results.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html.slice(0, 120))]);
   });
 }
+
+/** What is pruned fades, and is gone soon; while it fades it has less contrast than text needs. */
+export const untilFaded = (page: Page): Promise<void> => page.waitForTimeout(700);

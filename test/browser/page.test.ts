@@ -4,7 +4,7 @@ import type { Browser } from "playwright-core";
 import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { untilIdle } from "../idle-mesh.ts";
 import { startChromium } from "./chromium.ts";
-import { collect, violations } from "./observations.ts";
+import { collect, untilFaded, violations } from "./observations.ts";
 import { OpenedPage, type Preset } from "./opened-page.ts";
 import { COUNTING, PHONE, settingsCases } from "./settings-cases.ts";
 
@@ -331,8 +331,7 @@ describe("everyone", () => {
       expect(await violations(page)).toEqual([]);
       await opened.ask(COUNTING);
       await opened.untilAnswered();
-      // What is pruned fades, and is gone soon.
-      await page.waitForTimeout(700);
+      await untilFaded(page);
       expect(await violations(page)).toEqual([]);
       await page.getByRole("button", { name: "Settings" }).click();
       expect(await violations(page)).toEqual([]);

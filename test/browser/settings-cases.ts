@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { violations } from "./observations.ts";
+import { untilFaded, violations } from "./observations.ts";
 import type { OpenedPage, Preset } from "./opened-page.ts";
 
 const MINUTES = 60_000;
@@ -122,6 +122,7 @@ export function settingsCases({ open, meshUrl, expectQuiet }: Place): void {
             () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
           ),
         ).toBe(0);
+        await untilFaded(page);
         expect(await violations(page)).toEqual([]);
         await opened.ask("Thanks!");
         await opened.untilAnswered();
