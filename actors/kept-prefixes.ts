@@ -1,3 +1,4 @@
+import { commonLength } from "../decoding/common-length.ts";
 import type { Epoch } from "../decoding/ids.ts";
 
 interface KeptPrefix {
@@ -72,11 +73,4 @@ export class KeptPrefixes {
     this.#epoch = epoch;
     this.#entries = [];
   }
-}
-
-function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  const most = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < most && a[length] === b[length]) length++;
-  return length;
 }

@@ -18,7 +18,7 @@ import {
   parseJson,
   pipelineSchema,
 } from "./messages.ts";
-import type { Clock } from "./runtime/clock.ts";
+import { type Clock, sleep } from "./runtime/clock.ts";
 import { listServices } from "./runtime/service-list.ts";
 import {
   type PipelineStatus,
@@ -93,7 +93,7 @@ export class SessionClient implements SessionPort {
       if (!isSilent || clock.now() >= untilMs) {
         throw new SessionError("not_ready", status.reason ?? "the pipeline is not ready yet");
       }
-      await pause(clock);
+      await sleep(clock, RETRY_MS);
     }
   }
 
@@ -146,9 +146,6 @@ interface ClientSessionOptions extends SessionClientOptions {
   /** Of the newest placement that was heard of. */
   readonly epoch: () => number;
 }
-
-const pause = (clock: Clock): Promise<void> =>
-  new Promise((resolve) => void clock.setTimer(RETRY_MS, resolve));
 
 /** The request may yet be answered by somebody, later. */
 const isAway = (error: unknown): boolean =>
@@ -213,7 +210,7 @@ class ClientSession implements Session {
         return;
       } catch (error) {
         if (isAway(error) && clock.now() < untilMs) {
-          await pause(clock);
+          await sleep(clock, RETRY_MS);
           this.#attempt++;
           continue;
         }

@@ -1,3 +1,4 @@
+import { commonLength } from "./common-length.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 
 /** What penalties look at in the tokens before a draw: each token once, in any order. */
@@ -34,10 +35,7 @@ export class PathTokens {
 
   /** How many tokens this path and the other one begin with alike. */
   commonLength(other: PathTokens): number {
-    const most = Math.min(this.length, other.length);
-    let length = 0;
-    while (length < most && this.#tokens[length] === other.#tokens[length]) length++;
-    return length;
+    return commonLength(this.#tokens, other.#tokens);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { commonLength } from "../decoding/common-length.ts";
 import type { NodeId, TokenId } from "../decoding/ids.ts";
 import { type Admission, LiveRows } from "../decoding/live-rows.ts";
 import type { SegmentNodes } from "../decoding/segment.ts";
@@ -37,10 +38,7 @@ export class StageSession<Cache extends RowCache> {
 
   /** How many tokens at their beginnings the committed path and `tokens` have in common. */
   commonWith(tokens: ArrayLike<number>): number {
-    const { pathTokens } = this.#rows;
-    let length = 0;
-    while (length < tokens.length && tokens[length] === pathTokens[length]) length++;
-    return length;
+    return commonLength(this.#rows.pathTokens, tokens);
   }
 
   /** Whether the other one's committed path begins with all of this one's. */

@@ -16,6 +16,7 @@ import {
   RENEW_EVERY_MS,
 } from "../mesh/records.ts";
 import { dropMalformed, encodeJson, parseJson } from "../messages.ts";
+import { sleep } from "../runtime/clock.ts";
 import type { UnitLauncher, UnitSpec } from "./unit.ts";
 import { UnitFailures } from "./unit-failures.ts";
 import { UnitSet } from "./unit-set.ts";
@@ -131,7 +132,7 @@ export class HostAgent {
     this.#soon();
     const untilMs = clock.now() + deadlineMs;
     while (this.#units.inUse && !this.#units.irreplaceable && clock.now() < untilMs) {
-      await new Promise<void>((resolve) => void clock.setTimer(100, resolve));
+      await sleep(clock, 100);
     }
     if (this.#units.inUse)
       log.write("warn", "leaves although nobody has taken over", { host: this.#options.name });
@@ -199,7 +200,7 @@ export class HostAgent {
         }
         seen = entry?.revision;
         if (entry !== undefined && this.#isOwn(entry.value)) continue;
-        if (seen !== undefined) await new Promise<void>((resolve) => void clock.setTimer(DEAD_MS, resolve));
+        if (seen !== undefined) await sleep(clock, DEAD_MS);
       }
     }
   }

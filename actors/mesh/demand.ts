@@ -65,6 +65,8 @@ const EXPECTED_MS = 2000;
 /** What was seen so long ago weighs e times less; so a mesh that is idle comes back to what it expects. */
 const MEMORY_MS = 20_000;
 
+const SUMMED = ["ms", "sessionMs", "tokens", "commits", "misses", "segments", "nodes"] as const;
+
 /**
  * The demand as it was seen lately; what was not seen often enough is what the mesh's default policy does to one
  * request alone, or to `sessionsLeast` of them.
@@ -73,7 +75,7 @@ export class SeenDemand {
   readonly #expected: Demand;
   readonly #sessionsLeast: number;
   /** Faded sums. */
-  #seen = { ms: 0, sessionMs: 0, tokens: 0, commits: 0, misses: 0, segments: 0, nodes: 0 };
+  readonly #seen = { ms: 0, sessionMs: 0, tokens: 0, commits: 0, misses: 0, segments: 0, nodes: 0 };
   #fadedAtMs = 0;
 
   /** @param mesh `drafts`: somebody guesses; `sessionsLeast`: requests at once that the mesh is to be ready for */
@@ -86,17 +88,9 @@ export class SeenDemand {
 
   hear(message: DemandMessage, nowMs: number): void {
     this.#fade(nowMs);
-    const { spanMs, sessions, tokens, commits, misses, segments, nodes } = message;
-    const seen = this.#seen;
-    this.#seen = {
-      ms: seen.ms + spanMs,
-      sessionMs: seen.sessionMs + spanMs * sessions,
-      tokens: seen.tokens + tokens,
-      commits: seen.commits + commits,
-      misses: seen.misses + misses,
-      segments: seen.segments + segments,
-      nodes: seen.nodes + nodes,
-    };
+    const { spanMs, sessions, ...counts } = message;
+    const told = { ms: spanMs, sessionMs: spanMs * sessions, ...counts };
+    for (const key of SUMMED) this.#seen[key] += told[key];
   }
 
   /** Rounded to two digits, so that it stays the same where nothing much changes. */
@@ -121,15 +115,6 @@ export class SeenDemand {
   #fade(nowMs: number): void {
     const share = Math.exp(-Math.max(0, nowMs - this.#fadedAtMs) / MEMORY_MS);
     this.#fadedAtMs = nowMs;
-    const { ms, sessionMs, tokens, commits, misses, segments, nodes } = this.#seen;
-    this.#seen = {
-      ms: ms * share,
-      sessionMs: sessionMs * share,
-      tokens: tokens * share,
-      commits: commits * share,
-      misses: misses * share,
-      segments: segments * share,
-      nodes: nodes * share,
-    };
+    for (const key of SUMMED) this.#seen[key] *= share;
   }
 }

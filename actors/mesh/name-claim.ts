@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { RevisionConflictError } from "../../transport/errors.ts";
 import type { KeyEntry } from "../../transport/key-value.ts";
 import { encodeJson, parseJson } from "../messages.ts";
+import { sleep } from "../runtime/clock.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
 import { DEAD_MS, RENEW_EVERY_MS } from "./records.ts";
 
@@ -43,7 +44,7 @@ export class NameClaim {
       if (revision !== undefined) return new NameClaim(link, key, { instance, revision });
       if (seen !== undefined && entry !== undefined && entry.revision !== seen.revision) return undefined;
       if (entry !== undefined) seen ??= { revision: entry.revision, sinceMs: clock.now() };
-      await new Promise<void>((resolve) => void clock.setTimer(RENEW_EVERY_MS / 2, resolve));
+      await sleep(clock, RENEW_EVERY_MS / 2);
     }
   }
 

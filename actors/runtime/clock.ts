@@ -6,6 +6,9 @@ export interface Clock {
   setTimer(ms: number, callback: () => void): () => void;
 }
 
+export const sleep = (clock: Clock, ms: number): Promise<void> =>
+  new Promise((resolve) => void clock.setTimer(ms, resolve));
+
 /** The last stretch of a timer: more than a coarse timer is ever early or, undisturbed, late. */
 const FINE_MS = 2;
 /** The end of that stretch: more than a thread that slept mostly takes to wake up. */

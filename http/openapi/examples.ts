@@ -6,6 +6,7 @@ const chatEnvelope = {
   model: "SmolLM2-135M-Instruct",
   system_fingerprint: "fp_5b3c0f6f2a1d",
 };
+const completionEnvelope = { ...chatEnvelope, id: "cmpl-7a0f6f1f6ed44c0c8f43c0b8a86f3a55" };
 const usage = { prompt_tokens: 37, completion_tokens: 8, total_tokens: 45 };
 const account = { seed: 7, commits: 3, draft_tokens: 41, accepted_tokens: 5, segments: 12 };
 
@@ -98,8 +99,7 @@ export const COMPLETION_REPLIES = {
   text: {
     summary: "What comes next",
     value: {
-      ...chatEnvelope,
-      id: "cmpl-7a0f6f1f6ed44c0c8f43c0b8a86f3a55",
+      ...completionEnvelope,
       object: "text_completion",
       choices: [{ index: 0, text: " Paris.", logprobs: null, finish_reason: "stop" }],
       usage,
@@ -107,9 +107,6 @@ export const COMPLETION_REPLIES = {
     },
   },
 };
-
-const { id: _, ...completionEnvelope } = chatEnvelope;
-const completionId = "cmpl-7a0f6f1f6ed44c0c8f43c0b8a86f3a55";
 
 const stream = (head: object, choices: readonly object[]): string =>
   [
@@ -127,7 +124,7 @@ export const CHAT_STREAM = stream({ ...chatEnvelope, object: "chat.completion.ch
   { delta: {}, finish_reason: "stop" },
 ]);
 
-export const COMPLETION_STREAM = stream(
-  { id: completionId, ...completionEnvelope, object: "text_completion" },
-  [{ text: " Paris." }, { text: "", finish_reason: "stop" }],
-);
+export const COMPLETION_STREAM = stream({ ...completionEnvelope, object: "text_completion" }, [
+  { text: " Paris." },
+  { text: "", finish_reason: "stop" },
+]);

@@ -1,9 +1,8 @@
 import * as v from "valibot";
 import { described } from "../described.ts";
+import { count, milliseconds } from "./figures.ts";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const counts = v.array(count);
-const milliseconds = v.pipe(v.number(), v.minValue(0));
 /** A root's parent is -1. */
 const nodes = v.array(v.pipe(v.number(), v.safeInteger()));
 

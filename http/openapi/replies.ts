@@ -1,10 +1,9 @@
 import * as v from "valibot";
 import { described } from "../described.ts";
+import { count, milliseconds } from "./figures.ts";
 
 /** What the gateway answers, as GET /openapi.json describes it. Nothing else is in a reply. */
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const milliseconds = v.pipe(v.number(), v.minValue(0));
 const index = described(count, "Place of the choice; there are n.");
 
 export const errorObject = v.strictObject({

@@ -1,8 +1,7 @@
 import { oneOf } from "./ebnf.ts";
 import { SchemaError } from "./schema-error.ts";
+import type { Schema } from "./schema-object.ts";
 import { naturals, wholeNumbers } from "./whole-numbers.ts";
-
-type Schema = Readonly<Record<string, unknown>>;
 
 /** EBNF of numbers within the bounds of the schema. Throws SchemaError; `path`: where the schema is. */
 export function numberExpression(type: "integer" | "number", schema: Schema, path: string): string {

@@ -1,4 +1,4 @@
-type Schema = Readonly<Record<string, unknown>>;
+import { isSchema, type Schema } from "./schema-object.ts";
 
 /** References are followed no further than this. */
 const DEPTH_MAX = 20;
@@ -52,9 +52,6 @@ function areApart(a: unknown, b: unknown, target: (pointer: string) => unknown, 
       areApart(resolve(properties[name], target), resolve(otherProperties[name], target), target, depth + 1),
   );
 }
-
-const isSchema = (value: unknown): value is Schema =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Undefined: it may be of any type. Whole numbers are numbers. */
 function typesOf(schema: Schema): readonly string[] | undefined {

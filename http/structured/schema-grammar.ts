@@ -4,14 +4,13 @@ import { numberExpression } from "./number-expression.ts";
 import { overlapping } from "./overlap.ts";
 import { PatternError, patternGrammar } from "./pattern.ts";
 import { SchemaError } from "./schema-error.ts";
+import { isSchema, type Schema } from "./schema-object.ts";
 
 /** A JSON schema of a request, and the field that it came in. */
 export interface SchemaField {
   readonly schema: unknown;
   readonly param: string;
 }
-
-type Schema = Readonly<Record<string, unknown>>;
 
 /** They say nothing about which values fit. */
 const ANNOTATIONS: ReadonlySet<string> = new Set(
@@ -282,10 +281,6 @@ class SchemaCompiler {
     const first = Array.isArray(prefixItems) ? prefixItems.slice(0, Number(minItems)) : [];
     return first.every(ends) && (Number(minItems) <= first.length || ends(items));
   }
-}
-
-function isSchema(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function typesOf(type: unknown, path: string): string[] {
