@@ -1,10 +1,15 @@
 import { join } from "node:path";
+import { NO_NODE } from "../decoding/ids.ts";
 import type { Admission } from "../decoding/live-rows.ts";
 import { KvCache, type KvShape, kvBytesPerRow } from "./kv-cache.ts";
 import { type Feeds, floatTensor, int64Tensor, OrtSession, type SessionOptions } from "./ort-session.ts";
 import { Rotary } from "./rotary.ts";
+import { paddedRows, stableRowMultiple } from "./row-multiple.ts";
 import { readManifest, type StageManifest } from "./stage-manifest.ts";
 import type { StageForward, StageMath, StageOutputs } from "./stage-math.ts";
+import { StageSession } from "./stage-session.ts";
+
+const PROBE_TOKENS_APART = 17;
 
 export interface StageMathOptions extends SessionOptions {
   /** Folder of a compiled stage. */
@@ -21,6 +26,7 @@ export class OrtStageMath implements StageMath<KvCache> {
   readonly #rotary: Rotary;
   readonly #shape: KvShape;
   readonly #fetches: readonly string[];
+  #rowMultiple = 1;
   /** Tensors over the arrays of each cache, made anew when it has grown. */
   readonly #cacheFeeds = new WeakMap<KvCache, { readonly capacity: number; readonly feeds: Feeds }>();
 
@@ -38,11 +44,15 @@ export class OrtStageMath implements StageMath<KvCache> {
   static async open({ dir, threads }: StageMathOptions): Promise<OrtStageMath> {
     const manifest = await readManifest(dir);
     const stage = await OrtSession.open(join(dir, "graph.onnx"), { threads });
+    let head: OrtSession | undefined;
     try {
-      const head = manifest.last ? await OrtSession.open(join(dir, "head.onnx"), { threads }) : undefined;
-      return new OrtStageMath(manifest, stage, head);
+      if (manifest.last) head = await OrtSession.open(join(dir, "head.onnx"), { threads });
+      const math = new OrtStageMath(manifest, stage, head);
+      math.#rowMultiple = await stableRowMultiple(manifest.minimumRows, (rows) => math.#probe(rows));
+      return math;
     } catch (error) {
       await stage.close();
+      await head?.close();
       throw error;
     }
   }
@@ -61,7 +71,8 @@ export class OrtStageMath implements StageMath<KvCache> {
 
   async forward({ admission, hidden }: StageForward, cache: KvCache): Promise<StageOutputs> {
     const live = admission.nodes.ids.length;
-    const padded = padRows(admission, Math.max(live, this.#manifest.minimumRows));
+    const rows = paddedRows(live, this.#manifest.minimumRows, this.#rowMultiple);
+    const padded = padRows(admission, rows);
     const outputs = await this.#stage.run(
       { ...this.#inputs(padded, hidden), ...this.#feedsOf(cache) },
       this.#fetches,
@@ -90,6 +101,23 @@ export class OrtStageMath implements StageMath<KvCache> {
   async close(): Promise<void> {
     await this.#stage.close();
     await this.#head?.close();
+  }
+
+  /** The first `rows` rows of a path that is always the same. */
+  async #probe(rows: number): Promise<Float32Array> {
+    const { first, hidden, vocab } = this.#manifest;
+    const session = new StageSession(this);
+    const count = (at: (i: number) => number) => Uint32Array.from({ length: rows }, (_, i) => at(i));
+    const nodes = {
+      ids: count((i) => i),
+      parents: count((i) => (i === 0 ? NO_NODE : i - 1)),
+      tokens: count((i) => (i * PROBE_TOKENS_APART) % vocab),
+      positions: count((i) => i),
+    };
+    const entering = first
+      ? undefined
+      : Float32Array.from({ length: rows * hidden }, (_, i) => Math.sin(i * i));
+    return (await session.forward(session.admit(nodes, true), entering)).hidden;
   }
 
   #feedsOf(cache: KvCache): Feeds {
