@@ -239,6 +239,8 @@ export const pipelineSchema = v.object({
   numerics: v.string(),
   /** Tokens of all sessions together that each stage has room for; absent while not all have told. */
   kvTokens: v.optional(count),
+  /** What the stages' processors make of the model, see actors/mesh/arithmetic.ts; absent while not all have told. */
+  arithmetic: v.optional(v.string()),
 });
 export type PipelineMessage = v.InferOutput<typeof pipelineSchema>;
 

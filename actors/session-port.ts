@@ -85,6 +85,8 @@ export interface PipelineStatus {
   readonly numerics: string;
   /** Tokens of all sessions together that the stages have room for; absent while that is not known. */
   readonly kvTokens?: number | undefined;
+  /** What the stages' processors make of the model; absent while not all have told. */
+  readonly arithmetic?: string | undefined;
 }
 
 export type SessionErrorCode = "busy" | "not_ready" | "invalid" | "failed";

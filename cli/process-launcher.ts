@@ -158,6 +158,7 @@ async function startUnit(start: UnitStart): Promise<RunningUnit> {
       },
       ...(payload?.costs && { costs: payload.costs }),
       ...(payload?.kvTokens !== undefined && { kvTokens: payload.kvTokens }),
+      ...(payload?.arithmetic !== undefined && { arithmetic: payload.arithmetic }),
       enter(entered) {
         place = entered;
         child?.tell(rolePlace(entered));

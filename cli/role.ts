@@ -58,6 +58,8 @@ export interface StagePayload {
   readonly costs: CostTable;
   /** Tokens of all sessions together that there is room for keys and values of. */
   readonly kvTokens: number;
+  /** See models/arithmetic.ts. */
+  readonly arithmetic: string;
 }
 
 export interface DrafterRole extends MeshMember {

@@ -49,7 +49,19 @@ function describe(snapshot: MeshSnapshot): string[] {
     ]),
     "",
     ...table([
-      ["ACTOR", "ROLE", "HOST", "PID", "EPOCH", "LAYERS", "STATE", "BUSY", "SEGMENTS/s", "NODES"],
+      [
+        "ACTOR",
+        "ROLE",
+        "HOST",
+        "PID",
+        "EPOCH",
+        "LAYERS",
+        "STATE",
+        "BUSY",
+        "SEGMENTS/s",
+        "NODES",
+        "ARITHMETIC",
+      ],
       ...snapshot.actors.map(actorRow),
     ]),
     "",
@@ -78,7 +90,7 @@ function hostRow(host: MeshSnapshot["hosts"][number]): string[] {
 }
 
 function actorRow(actor: MeshSnapshot["actors"][number]): string[] {
-  const { name, role, host, pid, epoch, layers, state, activity } = actor;
+  const { name, role, host, pid, epoch, layers, state, activity, arithmetic } = actor;
   return [
     name,
     role,
@@ -90,6 +102,7 @@ function actorRow(actor: MeshSnapshot["actors"][number]): string[] {
     activity === undefined ? "-" : `${Math.round(100 * activity.busyShare)} %`,
     digits(activity?.segmentsPerSecond, 1),
     digits(activity?.nodesPerSegment, 1),
+    arithmetic ?? "-",
   ];
 }
 

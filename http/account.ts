@@ -68,8 +68,8 @@ export const toMicroseconds = (ms: number): number => Math.round(ms * 1000) / 10
 const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
   items.reduce((total, item) => total + of(item), 0);
 
-/** Changes with whatever may change an answer: the model, and the arithmetic that runs it. */
-function fingerprint(status: PipelineStatus): string {
-  const digest = createHash("sha256").update(`${status.modelId}\n${status.numerics}`).digest("hex");
+/** Changes with whatever may change an answer: the model, and what the processors that run it make of it. */
+function fingerprint({ modelId, numerics, arithmetic = "" }: PipelineStatus): string {
+  const digest = createHash("sha256").update(`${modelId}\n${numerics}\n${arithmetic}`).digest("hex");
   return `fp_${digest.slice(0, 12)}`;
 }

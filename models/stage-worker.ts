@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort } from "node:worker_threads";
+import { arithmeticName } from "./arithmetic.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import { LocalStageEngine } from "./local-stage-engine.ts";
 import { OrtStageMath } from "./ort-stage-math.ts";
@@ -35,7 +36,7 @@ class StageHost {
     if (call.kind === "open") {
       this.#engine = open(call.options);
       await this.#engine;
-      return undefined;
+      return arithmeticName(call.options.threads);
     }
     if (!this.#engine) throw new Error("the stage was not opened");
     const stage = await this.#engine;

@@ -40,7 +40,8 @@ export type StageCall =
 type Answer<Method extends keyof StageEngine> = Awaited<ReturnType<StageEngine[Method]>>;
 
 export type StageAnswers = {
-  open: undefined;
+  /** See `arithmeticName`. */
+  open: string;
   run: Answer<"run">;
   commit: undefined;
   nextToken: Answer<"nextToken">;

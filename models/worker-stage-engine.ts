@@ -32,6 +32,8 @@ export async function startStageEngine(options: StageEngineOptions): Promise<Wor
 export class WorkerStageEngine implements StageEngine {
   readonly #calls: WorkerCalls<StageCall, StageAnswers, StageFailure>;
 
+  #arithmetic = "";
+
   /** `script` is another program than the stage's only in tests. */
   constructor(script = new URL("./stage-worker.ts", import.meta.url)) {
     const revive = ({ kvBytes }: StageFailure) =>
@@ -44,8 +46,13 @@ export class WorkerStageEngine implements StageEngine {
     return this.#calls.ended;
   }
 
+  /** See `arithmeticName`. */
+  get arithmetic(): string {
+    return this.#arithmetic;
+  }
+
   async open(options: StageEngineOptions): Promise<void> {
-    await this.#calls.ask<"open">({ kind: "open", options });
+    this.#arithmetic = await this.#calls.ask<"open">({ kind: "open", options });
   }
 
   run(run: StageRun): Promise<StageResult> {

@@ -90,6 +90,7 @@ export class UnitSet {
       ...(unit.role === "stage" && { layers: [unit.firstLayer, unit.endLayer] as [number, number] }),
       ...(running?.costs !== undefined && { costs: [...running.costs] }),
       ...(running?.kvTokens !== undefined && { kvTokens: running.kvTokens }),
+      ...(running?.arithmetic !== undefined && { arithmetic: running.arithmetic }),
       state: running?.pid === undefined ? "starting" : epoch === undefined ? "ready" : "active",
     }));
   }

@@ -28,6 +28,8 @@ export interface RunningUnit {
   readonly costs?: SegmentCosts;
   /** Tokens that a stage has room for keys and values of. */
   readonly kvTokens?: number;
+  /** Of a stage: names what its processor makes of the operators, see models/arithmetic.ts. */
+  readonly arithmetic?: string;
   /** Serves that epoch from now on, with nothing left of the one before; again after a restart. */
   enter(place: UnitPlace): void;
   /** Resolves with the reason when it ended too often to be started again. */

@@ -4,6 +4,7 @@ import type { KeyEntry } from "../../transport/key-value.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import type { Message, Subscription } from "../../transport/transport.ts";
 import { dropMalformed, encodeJson, type PipelineMessage, parseJson } from "../messages.ts";
+import { isMixed, planArithmetic } from "./arithmetic.ts";
 import { type Demand, demandSchema, SeenDemand } from "./demand.ts";
 import { Leadership } from "./leadership.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
@@ -286,6 +287,12 @@ export class Coordinator {
       epoch: epoch + 1,
       layers: layers.join(" "),
     });
+    const arithmetic = this.#arithmetic(plan);
+    if (arithmetic !== undefined && isMixed(arithmetic)) {
+      this.#link.log.write("warn", "stages run on unlike processors: other placements may flip a near-tie", {
+        arithmetic,
+      });
+    }
   }
 
   #stageActor(host: string, [first, end]: readonly [number, number]) {
@@ -300,6 +307,12 @@ export class Coordinator {
       least = Math.min(least, this.#stageActor(host, [firstLayer, endLayer])?.kvTokens ?? Number.NaN);
     }
     return Number.isFinite(least) ? least : undefined;
+  }
+
+  #arithmetic(plan: Plan): string | undefined {
+    return planArithmetic(plan.stages, ({ host, firstLayer, endLayer }) => {
+      return this.#stageActor(host, [firstLayer, endLayer])?.arithmetic;
+    });
   }
 
   async #write(placement: PlacementRecord): Promise<void> {
@@ -323,6 +336,7 @@ export class Coordinator {
     const { model } = this.#mesh;
     const { epoch, plan, short } = this.#placement;
     const kvTokens = plan && this.#kvTokens(plan);
+    const arithmetic = plan && this.#arithmetic(plan);
     const serves = {
       epoch,
       modelId: model.id,
@@ -331,6 +345,7 @@ export class Coordinator {
       stages: plan?.stages.length ?? 0,
       numerics: model.numerics,
       ...(kvTokens !== undefined && { kvTokens }),
+      ...(arithmetic !== undefined && { arithmetic }),
     };
     const absent = this.#absent();
     this.#absentSinceMs = absent === undefined ? undefined : (this.#absentSinceMs ?? nowMs);

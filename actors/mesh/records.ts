@@ -47,6 +47,8 @@ export const actorSchema = v.object({
   costs: v.optional(costsSchema),
   /** Of a stage: tokens of all sessions together that it has room for. */
   kvTokens: v.optional(count),
+  /** Of a stage: hosts with the same one give the same bits (models/arithmetic.ts). */
+  arithmetic: v.optional(v.string()),
 });
 export type ActorRecord = v.InferOutput<typeof actorSchema>;
 

@@ -12,10 +12,10 @@ import { kvBytesPerRow } from "../../models/kv-cache.ts";
 import { LiveCosts } from "../../models/live-costs.ts";
 import { loadModelText } from "../../models/model-text.ts";
 import { Pace, type PaceFit } from "../../models/pace.ts";
-import type { CostTable, StageEngine } from "../../models/stage-engine.ts";
+import type { CostTable } from "../../models/stage-engine.ts";
 import { readManifest } from "../../models/stage-manifest.ts";
 import type { StageSpec } from "../../models/stage-spec.ts";
-import { startStageEngine } from "../../models/worker-stage-engine.ts";
+import { startStageEngine, type WorkerStageEngine } from "../../models/worker-stage-engine.ts";
 import { shapeLink } from "../../transport/shaped-link.ts";
 import { ANY, stageSubject } from "../../transport/subjects.ts";
 import type { Transport } from "../../transport/transport.ts";
@@ -50,6 +50,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
     payload: {
       costs: costs instanceof LiveCosts ? costs.table : costs,
       kvTokens: Math.floor(kvBudgetBytes / rowBytes),
+      arithmetic: engine.arithmetic,
     } satisfies StagePayload,
     tell: (place) => void placed.enter(place as RolePlace),
     async stop() {
@@ -64,7 +65,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
 /** What is loaded once and serves all epochs. */
 interface LoadedStage {
   readonly role: StageRole;
-  readonly engine: StageEngine;
+  readonly engine: WorkerStageEngine;
   readonly hidden: number;
   readonly measured: CostTable;
   readonly transport: Transport;
@@ -94,6 +95,7 @@ function startActor(loaded: LoadedStage, place: RolePlace): Promise<ActorRef> {
   const metadata = () => ({
     ...memberMetadata(role, place)(),
     numerics: spec.numerics,
+    arithmetic: engine.arithmetic,
     layers: `${spec.firstLayer}-${spec.endLayer - 1}`,
     costs_ms: formatCosts(reports.costs),
     measured_costs_ms: formatCosts(measured),

@@ -124,7 +124,10 @@ const envelope = {
   id: described(v.string(), "Id of the answer."),
   created: described(count, "When it began, in seconds since 1970."),
   model: described(v.string(), "Id of the model."),
-  system_fingerprint: described(v.string(), "Changes with whatever may change an answer."),
+  system_fingerprint: described(
+    v.string(),
+    "Changes with whatever may change an answer: the model, its numerics, and the processors that run it.",
+  ),
 };
 const whole = {
   ...envelope,

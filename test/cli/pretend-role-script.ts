@@ -22,7 +22,7 @@ runChild(async (json): Promise<RunningRole> => {
     clearInterval(keepAlive);
   };
   if (spec.role === "stage") {
-    const payload: StagePayload = { costs: [{ nodes: 1, ms: 1 }], kvTokens: 1000 };
+    const payload: StagePayload = { costs: [{ nodes: 1, ms: 1 }], kvTokens: 1000, arithmetic: "00000000" };
     return { payload, stop };
   }
   if (spec.role === "gateway") {

@@ -215,8 +215,12 @@ describe("whole chat completions", () => {
       (await gateway.client.chat.completions.create(question)).system_fingerprint;
     const exact = await fingerprint();
     expect(await fingerprint()).toBe(exact);
+    gateway.sessions.state = { ...gateway.sessions.state, arithmetic: "aaaa0000" };
+    const onOneProcessor = await fingerprint();
+    gateway.sessions.state = { ...gateway.sessions.state, arithmetic: "bbbb1111" };
+    const onAnother = await fingerprint();
     gateway.sessions.state = { ...gateway.sessions.state, numerics: "fast" };
-    expect(await fingerprint()).not.toBe(exact);
+    expect(new Set([exact, onOneProcessor, onAnother, await fingerprint()]).size).toBe(4);
   });
 });
 

@@ -240,6 +240,9 @@ describe("a running mesh", () => {
         ...stages.slice(0, -1).map((s) => s.layers?.[1]),
       ]);
       expect(stages.every((stage) => stage.epoch === epoch)).toBe(true);
+      const [arithmetic, ...others] = new Set(stages.map((stage) => stage.arithmetic));
+      expect(arithmetic).toMatch(/^[0-9a-f]{8}$/);
+      expect(others).toEqual([]);
       expect(sessions.length).toBeGreaterThan(0);
       // Those that have just ended are still there.
       expect(sessions.map(({ policy }) => policy)).toContain("flowspec");
