@@ -108,6 +108,9 @@ export interface Streamed {
   readonly decodeMs: number;
 }
 
+/** Ends of an answer, which comes after other texts on other processors: all answers shall be as long as they may. */
+const NO_END = { 0: -100, 2: -100 };
+
 /** Streams a greedy answer over SSE; `onEvent` hears how many events there were. */
 export async function stream(
   mesh: RunningMesh,
@@ -127,6 +130,7 @@ export async function stream(
       stream: true,
       temperature: 0,
       max_tokens: options.maxTokens,
+      logit_bias: NO_END,
       flowmesh: { policy: options.policy },
       messages: [{ role: "user", content }],
     }),
