@@ -6,7 +6,7 @@ import { GREEDY } from "../../decoding/sampling-params.ts";
 import type { DraftCandidates, DraftContext, DraftRequest } from "../draft-engine.ts";
 import { adjustedChildren } from "./adjusted-children.ts";
 import type { CandidatePool } from "./candidate-pool.ts";
-import { rankChildren } from "./candidate-ranking.ts";
+import { type NoiseTrust, rankChildren } from "./candidate-ranking.ts";
 import { DraftContextError } from "./draft-context-error.ts";
 import { expandTree, NO_CANDIDATES, type Tell } from "./expansion.ts";
 import { HeadContext } from "./head-context.ts";
@@ -23,8 +23,12 @@ const EXTEND_ROWS_MAX = 256;
 const CHILDREN_MAX = 64;
 /** Drafted nodes remembered below one root; beyond it they are computed again. */
 const DRAFTED_NODES_MAX = 512;
-/** Trust in the shared noise: it makes the answers of held-out prompts most likely. */
-const SHARPNESS = 0.8;
+/**
+ * Sharpness: what makes the answers of held-out prompts most likely. Weight: on 24 prompts at temperature 1 the
+ * first guess was right for 34.5, 37.5 and 36.9 % of the tokens with 1, 1.2 and 1.4, the first at depth 4 for
+ * 20.5, 21.2 and 22.0 %.
+ */
+const NOISE_TRUST: NoiseTrust = { weight: 1.3, sharpness: 0.8 };
 
 /** The last verified position: the draft tree grows below its next token. */
 interface Tip {
@@ -253,7 +257,7 @@ export class HeadSession {
     const position = this.#context.verified + 1 + tail.length;
     const isCoupled = this.#coupled && this.#sampling.temperature > 0;
     const coupling = isCoupled ? { noise: this.#noise, position } : undefined;
-    return rankChildren(mixed, CHILDREN_MAX, SHARPNESS, coupling);
+    return rankChildren(mixed, CHILDREN_MAX, NOISE_TRUST, coupling);
   }
 
   #mix(shaped: readonly Child[], ngram: NgramPrediction, counts: PathCounts): Child[] {

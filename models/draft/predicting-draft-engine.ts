@@ -2,14 +2,14 @@ import { Noise } from "../../decoding/noise.ts";
 import { PathTokens } from "../../decoding/path-tokens.ts";
 import type { DraftCandidates, DraftContext, DraftEngine, DraftRequest } from "../draft-engine.ts";
 import { adjustedChildren } from "./adjusted-children.ts";
-import { rankChildren } from "./candidate-ranking.ts";
+import { type NoiseTrust, rankChildren } from "./candidate-ranking.ts";
 import { DraftContextError } from "./draft-context-error.ts";
 import { expandTree, NO_CANDIDATES, type Tell } from "./expansion.ts";
 import { SuffixText } from "./suffix-text.ts";
 import type { Child } from "./tree-growth.ts";
 
-/** Counted frequencies are no model's probabilities: trust the noise less than for a draft head. */
-const SHARPNESS = 1;
+/** Counted frequencies are no model's probabilities. */
+const NOISE_TRUST: NoiseTrust = { weight: 1, sharpness: 1 };
 
 interface TextSession {
   readonly text: SuffixText;
@@ -68,7 +68,7 @@ export class PredictingDraftEngine implements DraftEngine {
       const counts = known.path.counts(sampling, tail);
       const { children } = adjustedChildren(this.#predict(text, tail), sampling, counts);
       const position = text.length + tail.length;
-      return rankChildren(children, topK, SHARPNESS, noise && { noise, position });
+      return rankChildren(children, topK, NOISE_TRUST, noise && { noise, position });
     };
     const below = path.slice(1);
     return expandTree(

@@ -13,6 +13,8 @@ const logSoftmax = (logits: readonly number[]): Float32Array => {
   const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
   return Float32Array.from(logits, (logit) => logit - logTotal);
 };
+/** As the target adds its noise. */
+const PLAIN = { weight: 1, sharpness: 1 };
 const massOf = (children: readonly Child[]) =>
   children.reduce((sum, { logProb }) => sum + Math.exp(logProb), 0);
 
@@ -84,7 +86,7 @@ describe("a draft distribution shaped as the target's", () => {
         const logProbs = logSoftmax(logits);
         const shaped = identity.shaped(logProbs, sampling);
         const coupling = { noise: new Noise(sampling.seed), position };
-        const [first] = rankChildren(shaped, 1, 1, coupling);
+        const [first] = rankChildren(shaped, 1, PLAIN, coupling);
         expect(first!.token).toBe(sampleToken(logProbs, softened(sampling), position));
       }),
       { numRuns: 500 },
@@ -112,7 +114,7 @@ describe("a draft distribution shaped as the target's", () => {
         expect(logProbs).toEqual(before);
         expect(massOf(shaped)).toBeLessThan(1 + 1e-5);
         const coupling = sampling.temperature > 0 ? { noise: new Noise(sampling.seed), position } : undefined;
-        const [first] = rankChildren(shaped, 1, 1, coupling);
+        const [first] = rankChildren(shaped, 1, PLAIN, coupling);
         expect(first!.token).toBe(sampler.sample(logProbs, softened(sampling), position, counts));
       }),
       { numRuns: 500 },
@@ -127,7 +129,7 @@ describe("ranking", () => {
       { token: 4, logProb: -2 },
       { token: 3, logProb: -1 },
     ];
-    expect(rankChildren(children, 2, 0.5, undefined)).toEqual([
+    expect(rankChildren(children, 2, { weight: 2, sharpness: 0.5 }, undefined)).toEqual([
       { token: 3, logProb: -1 },
       { token: 9, logProb: -1 },
     ]);
@@ -140,12 +142,37 @@ describe("ranking", () => {
           token,
           logProb: Math.min(logProb, 0),
         }));
-        const ranked = rankChildren(children, 10, 0.8, { noise: new Noise(seed), position: 3 });
+        const ranked = rankChildren(
+          children,
+          10,
+          { weight: 1.3, sharpness: 0.8 },
+          { noise: new Noise(seed), position: 3 },
+        );
         expect(massOf(ranked)).toBeLessThan(1);
         expect(ranked.every(({ logProb }) => logProb <= 0)).toBeTrue();
       }),
     );
   });
+});
+
+test("the more a log-probability weighs, the less the noise turns the order over", () => {
+  fc.assert(
+    fc.property(logitArrays, fc.nat(), (logits, seed) => {
+      const children = [...logSoftmax(logits)].map((logProb, token) => ({
+        token,
+        logProb: Math.min(logProb, 0),
+      }));
+      const coupling = { noise: new Noise(seed), position: 3 };
+      const rankOfLikeliest = (weight: number) => {
+        const best = Math.max(...children.map(({ logProb }) => logProb));
+        const ranked = rankChildren(children, children.length, { weight, sharpness: 1 }, coupling);
+        const places = ranked.map(({ token }) => children[token]!.logProb);
+        return places.indexOf(best);
+      };
+      const ranks = [1, 1.3, 3, 1000].map(rankOfLikeliest);
+      expect(ranks).toEqual(ranks.toSorted((a, b) => b - a));
+    }),
+  );
 });
 
 describe("a mixture", () => {
