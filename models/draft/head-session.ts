@@ -28,7 +28,7 @@ const DRAFTED_NODES_MAX = 512;
  * first guess was right for 34.5, 37.5 and 36.9 % of the tokens with 1, 1.2 and 1.4, the first at depth 4 for
  * 20.5, 21.2 and 22.0 %.
  */
-const NOISE_TRUST: NoiseTrust = { weight: 1.3, sharpness: 0.8 };
+const NOISE_TRUST: NoiseTrust = { weight: 1.3, sharpness: 0.7 };
 
 /** The last verified position: the draft tree grows below its next token. */
 interface Tip {
