@@ -240,7 +240,12 @@ async function startGateway(
   const { nats, name: host, modelPath } = at;
   const { mesh, host: listen, port, keys: keysPath = defaultKeysPath(), cors: allowedOrigins = [] } = options;
   const tls = tlsOf(options);
-  const address = { listen, port, keysPath, allowedOrigins, ...(tls && { tls }) };
+  const limits = {
+    sessionsMax: options.maxSessions,
+    waitingMax: options.queue,
+    patienceMs: options.queueWait * 1000,
+  };
+  const address = { listen, port, keysPath, allowedOrigins, limits, ...(tls && { tls }) };
   const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, ...address };
   const command = environment.childCommand;
   let pid = 0;
