@@ -18,6 +18,7 @@ import {
   choice,
   hostName,
   layerPins,
+  memorySize,
   meshName,
   policySpec,
   portNumber,
@@ -145,6 +146,12 @@ function upCommand(commands: Commands): Command {
       new Option("--threads <n>", "threads of each stage (default: cores / stages)").argParser(
         wholeNumber(1, THREADS_MAX),
       ),
+    )
+    .addOption(
+      new Option(
+        "--kv-memory <size>",
+        "for keys and values of all sessions, like 2GB (default: a quarter of the machine's)",
+      ).argParser(memorySize),
     )
     .addOption(new Option("--mesh <name>", "name in all NATS subjects").argParser(meshName).default("home"))
     .option("--device <name|file>", "make stages as slow as this device, for measurements")

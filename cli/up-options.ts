@@ -46,6 +46,8 @@ export interface UpOptions {
   readonly pin?: readonly LayerPin[];
   /** For each stage; absent: the machine's cores divided by the stages. Not with stages "auto". */
   readonly threads?: number;
+  /** Bytes for keys and values of all stages here together; absent: a quarter of the machine's memory. */
+  readonly kvMemory?: number;
   readonly mesh: string;
   /** Device model that the stages act like, for measurements. */
   readonly device?: string;

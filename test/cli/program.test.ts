@@ -27,7 +27,7 @@ describe("flowmesh up", () => {
     const line =
       "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive " +
       "--numerics precise --drafter head --draft-head own/head.json --sessions 12 " +
-      "--max-sessions 24 --queue 0 --queue-wait 5 --nats-port 4333 --threads 3 --mesh lab-2 " +
+      "--max-sessions 24 --queue 0 --queue-wait 5 --nats-port 4333 --threads 3 --kv-memory 1.5GB --mesh lab-2 " +
       "--device jetson-like --link 1.5ms/150mbit --report-work";
     expect((await parse(...line.split(" "))).up).toEqual([
       {
@@ -45,6 +45,7 @@ describe("flowmesh up", () => {
         queueWait: 5,
         natsPort: 4333,
         threads: 3,
+        kvMemory: 1.5 * 2 ** 30,
         mesh: "lab-2",
         device: "jetson-like",
         link: { delayMs: 1.5, mbps: 150 },
@@ -67,6 +68,7 @@ describe("flowmesh up", () => {
     ["--port", "70000", /whole number from 1 to 65535/],
     ["--nats-port", "-1", /whole number from 1 to 65535/],
     ["--threads", "many", /whole number/],
+    ["--kv-memory", "0MB", /a size like 512MB or 2GB/],
     ["--policy", "greedy", /unknown policy "greedy"; there are: autoregressive, .*flowspec/],
     ["--policy", "flowspec:k=3", /has no parameter "k"; there are: total, topK/],
     ["--policy", "flowspec:topK=x", /parameter "topK" .* must be a whole number from 1/],
