@@ -31,6 +31,8 @@ export interface MeshHostOptions {
   readonly threads: number;
   readonly control: boolean;
   readonly memoryBytes: number;
+  /** Of that, for keys and values; the rest is for weights. Absent: a quarter. */
+  readonly kvMemoryBytes?: number;
   readonly labels: Readonly<Record<string, string>>;
   /** Of one layer, measured before anything runs. */
   readonly layerMs?: CostTable;
@@ -44,7 +46,7 @@ export interface MeshHostOptions {
   readonly otherActors?: () => readonly ActorRecord[];
 }
 
-/** Of a host's memory, for keys and values; the rest is for weights. */
+/** Of a host's memory, for keys and values, where nothing is said. */
 const KV_MEMORY_SHARE = 0.25;
 const MEASURE_RTT_EVERY_MS = 5000;
 const RTT_GAIN = 0.3;
@@ -58,13 +60,14 @@ export function servesAlone(actors: readonly ActorRecord[], stageCount: number):
 /** This machine as a host of the mesh, with its actors in child processes. It has not joined yet. */
 export function createMeshHost(options: MeshHostOptions): { agent: HostAgent; stop(): Promise<void> } {
   const { transport, store, mesh, memoryBytes, slots, threads, labels, control, device, log } = options;
+  const { kvMemoryBytes = Math.floor(memoryBytes * KV_MEMORY_SHARE) } = options;
   let rttMs = 0;
   let layerMs = options.layerMs;
   const launcher = new ProcessLauncher({
     ...options,
     layerCosts: () => layerMs,
     host: options.name,
-    kvBudgetBytes: Math.floor((memoryBytes * KV_MEMORY_SHARE) / Math.max(1, slots)),
+    kvBudgetBytes: Math.floor(kvMemoryBytes / Math.max(1, slots)),
   });
   const facts = () => ({
     pid: process.pid,
@@ -74,7 +77,7 @@ export function createMeshHost(options: MeshHostOptions): { agent: HostAgent; st
     control,
     // A paced stage leaves its core idle most of the time, like a device of its own would.
     sharesCores: device === undefined && slots * threads > availableParallelism(),
-    memoryBytes: Math.floor(memoryBytes * (1 - KV_MEMORY_SHARE)),
+    memoryBytes: Math.floor(memoryBytes - kvMemoryBytes),
     labels: { ...labels },
     rttMs,
     ...(layerMs !== undefined && { layerMs: [...layerMs] }),

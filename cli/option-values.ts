@@ -24,6 +24,9 @@ export function decimalNumber(least: number, greatest: number): (text: string) =
   };
 }
 
+/** A TCP port. */
+export const portNumber = wholeNumber(1, 65_535);
+
 /** Numbers within bounds, separated by commas. */
 export function numberList(least: number, greatest: number): (text: string) => number[] {
   return (text) => text.split(",").map(decimalNumber(least, greatest));

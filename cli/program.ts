@@ -4,6 +4,7 @@ import type { BenchDraftersOptions } from "../bench/drafters/bench-drafters-opti
 import type { SimulateOptions } from "../bench/simulator/simulate-command.ts";
 import { DEFAULT_POLICY } from "../decoding/policies/registry.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { apiOptions } from "./api-options.ts";
 import { benchDraftersCommand } from "./bench-drafters-options.ts";
 import { benchCommand } from "./bench-options.ts";
 import type { ChatCommandOptions } from "./chat/chat-command.ts";
@@ -13,7 +14,16 @@ import { type KeysCommands, keysCommand } from "./keys-command.ts";
 import { linkModel } from "./link-model.ts";
 import { drainCommand, nodeCommand, runCommand, topCommand } from "./mesh-commands.ts";
 import type { NodeOptions } from "./node-options.ts";
-import { choice, hostName, layerPins, meshName, policySpec, wholeNumber } from "./option-values.ts";
+import {
+  choice,
+  hostName,
+  layerPins,
+  memorySize,
+  meshName,
+  policySpec,
+  portNumber,
+  wholeNumber,
+} from "./option-values.ts";
 import { DRAFTERS, NUMERICS } from "./role.ts";
 import { simulateCommand } from "./simulate-options.ts";
 
@@ -27,7 +37,6 @@ import { UsageError } from "./usage-error.ts";
 const STAGES_MAX = 64;
 const SESSIONS_MAX = 256;
 const THREADS_MAX = 256;
-const PORT_MAX = 65_535;
 
 /** What the command line can ask for; each command's code is only loaded when it runs. */
 export interface Commands {
@@ -94,8 +103,7 @@ const policyOption = () =>
   new Option("--policy <name>", "how tokens are decoded; name or name:key=number,…").argParser(policySpec);
 
 function upCommand(commands: Commands): Command {
-  const port = (flags: string, text: string) => new Option(flags, text).argParser(wholeNumber(1, PORT_MAX));
-  return new Command("up")
+  const command = new Command("up")
     .description("Start a whole mesh on this machine: nats-server, stages, drafter and the HTTP API.")
     .addOption(
       new Option("--stages <n|auto>", "pipeline stages on this machine; auto tries what is fastest on it")
@@ -103,19 +111,17 @@ function upCommand(commands: Commands): Command {
         .default(4),
     )
     .option("--no-stages", "run no stages here: other machines will, with 'flowmesh node'")
-    .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
-    .addOption(port("--port <port>", "port of the HTTP API").default(8080))
-    .option("--host <address>", "address that the HTTP API listens on", "127.0.0.1")
-    .option("--keys <file>", "API keys (default: those of 'flowmesh keys'); with any, others are refused")
-    .option("--open", "let other machines use the API without a key")
-    .option("--cors <origin...>", "web pages that may use the API, like https://chat.example.org")
-    .option("--tls-cert <file>", "certificate chain (PEM): the API is served by HTTPS")
-    .option("--tls-key <file>", "its private key (PEM)")
+    .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it");
+  return apiOptions(command)
     .addOption(policyOption().default(DEFAULT_POLICY))
     .addOption(choice("--numerics <kind>", "arithmetic of the stages", NUMERICS).default("fast"))
     .addOption(choice("--drafter <kind>", "what guesses tokens ahead", DRAFTERS).default("auto"))
     .option("--draft-head <file>", "manifest (.json) of a draft head (default: the one that comes along)")
-    .addOption(port("--nats-port <port>", "port of nats-server (default: 4222, or a free one)"))
+    .addOption(
+      new Option("--nats-port <port>", "port of nats-server (default: 4222, or a free one)").argParser(
+        portNumber,
+      ),
+    )
     .option(
       "--nats-host <address>",
       "address that nats-server listens on, for other machines (default: 127.0.0.1)",
@@ -140,6 +146,12 @@ function upCommand(commands: Commands): Command {
       new Option("--threads <n>", "threads of each stage (default: cores / stages)").argParser(
         wholeNumber(1, THREADS_MAX),
       ),
+    )
+    .addOption(
+      new Option(
+        "--kv-memory <size>",
+        "for keys and values of all sessions, like 2GB (default: a quarter of the machine's)",
+      ).argParser(memorySize),
     )
     .addOption(new Option("--mesh <name>", "name in all NATS subjects").argParser(meshName).default("home"))
     .option("--device <name|file>", "make stages as slow as this device, for measurements")

@@ -82,6 +82,16 @@ export interface TreeRole extends MeshMember {
   readonly plan?: Plan;
 }
 
+/** Whom a gateway lets in at once, and who may wait. */
+export interface GatewayLimits {
+  /** Sessions at once. */
+  readonly sessionsMax: number;
+  /** Requests that wait at once, of all clients; 0 refuses at once what does not fit. */
+  readonly waitingMax: number;
+  /** How long a request waits, milliseconds. */
+  readonly patienceMs: number;
+}
+
 export interface GatewayRole extends MeshMember {
   readonly role: "gateway";
   readonly modelPath: string;
@@ -90,6 +100,7 @@ export interface GatewayRole extends MeshMember {
   /** File of API keys; one that is not there, or empty, lets everybody in. */
   readonly keysPath: string;
   readonly allowedOrigins: readonly string[];
+  readonly limits: GatewayLimits;
   /** Certificate chain and private key, PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
 }

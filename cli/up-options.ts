@@ -36,10 +36,18 @@ export interface UpOptions {
   readonly name?: string;
   /** Requests at once that the placement is made for at least. */
   readonly sessions: number;
+  /** Sessions at once that the gateway lets in. */
+  readonly maxSessions: number;
+  /** Requests that may wait until one of them ends. */
+  readonly queue: number;
+  /** How long each waits, seconds. */
+  readonly queueWait: number;
   /** Layers that only hosts with a label may run. */
   readonly pin?: readonly LayerPin[];
   /** For each stage; absent: the machine's cores divided by the stages. Not with stages "auto". */
   readonly threads?: number;
+  /** Bytes for keys and values of all stages here together; absent: a quarter of the machine's memory. */
+  readonly kvMemory?: number;
   readonly mesh: string;
   /** Device model that the stages act like, for measurements. */
   readonly device?: string;

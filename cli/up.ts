@@ -43,6 +43,7 @@ import { chooseSplit } from "./split-trial.ts";
 import { listenForStop } from "./stop-signals.ts";
 import { logEvent } from "./supervisor-log.ts";
 import type { UpOptions } from "./up-options.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** What `up` runs in; a test gives its own. */
 export interface UpEnvironment {
@@ -62,6 +63,7 @@ const NATS_PORT = 4222;
 export async function up(options: UpOptions, environment: UpEnvironment): Promise<number> {
   const { settings, output } = environment;
   await requireSafeAccess(options);
+  requireMemory(options);
   requireFreePorts(options);
   const progress = new Progress(output);
   const makeLog = settings.logFormat === "json" ? jsonLog : textLog;
@@ -122,6 +124,14 @@ interface Mesh {
   readonly onKill: (() => void)[];
 }
 
+function requireMemory({ kvMemory = 0 }: UpOptions): void {
+  if (kvMemory < totalmem()) return;
+  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+  throw new UsageError(
+    `option '--kv-memory <size>' is ${gib(kvMemory)} GiB; this machine has ${gib(totalmem())} GiB, for the weights too.`,
+  );
+}
+
 function requireFreePorts({ host, port, natsPort, natsHost }: UpOptions): void {
   requireFreePort({ host, port, wantedBy: "the HTTP API", remedy: "Choose another one with --port." });
   if (natsPort === undefined) return;
@@ -159,6 +169,7 @@ async function startMesh(mesh: Mesh): Promise<void> {
       slots: stages,
       control: true,
       memoryBytes: totalmem(),
+      ...(options.kvMemory !== undefined && { kvMemoryBytes: options.kvMemory }),
       labels: {},
       ...device,
       ...(options.link && { link: options.link }),
@@ -240,7 +251,12 @@ async function startGateway(
   const { nats, name: host, modelPath } = at;
   const { mesh, host: listen, port, keys: keysPath = defaultKeysPath(), cors: allowedOrigins = [] } = options;
   const tls = tlsOf(options);
-  const address = { listen, port, keysPath, allowedOrigins, ...(tls && { tls }) };
+  const limits = {
+    sessionsMax: options.maxSessions,
+    waitingMax: options.queue,
+    patienceMs: options.queueWait * 1000,
+  };
+  const address = { listen, port, keysPath, allowedOrigins, limits, ...(tls && { tls }) };
   const spec: GatewayRole = { role: "gateway", nats, mesh, host, modelPath, ...address };
   const command = environment.childCommand;
   let pid = 0;

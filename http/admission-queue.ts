@@ -78,7 +78,8 @@ export class AdmissionQueue {
   #wait(wish: Wish): Promise<void> {
     const { clock, waitingMax, patienceMs } = this.#options;
     if (this.#waitingCount >= waitingMax) {
-      throw new ApiError(429, `all is in use, and ${waitingMax} requests wait already; try again later`, {
+      const waiting = waitingMax === 0 ? "none may wait" : `${waitingMax} requests wait already`;
+      throw new ApiError(429, `all is in use, and ${waiting}; try again later`, {
         type: "rate_limit_error",
         code: "queue_full",
         retryAfterSeconds: this.#retryAfterSeconds,

@@ -14,12 +14,8 @@ import { KeysFile } from "../keys-file.ts";
 import type { GatewayRole, RoleStart } from "../role.ts";
 import { joinMesh, memberMetadata } from "./membership.ts";
 
-/** At once; the tree host takes more, for other gateways and for those that have just ended. */
-const SESSIONS_MAX = 128;
-const WAITING = { waitingMax: 256, patienceMs: 30_000 };
-
 export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
-  const { mesh, listen: hostname, port, modelPath } = role;
+  const { mesh, listen: hostname, port, modelPath, limits } = role;
   const text = await loadModelText(modelPath);
   const transport = await joinMesh(role, "gateway", context.log);
   const live = new LiveFeed({ mesh, transport, clock: systemClock, textOf: textOfToken(text) });
@@ -32,10 +28,11 @@ export const startGateway: RoleStart<GatewayRole> = async (role, context) => {
     endpoints: () => [],
   });
   const room = () => ({
-    sessions: SESSIONS_MAX,
+    sessions: limits.sessionsMax,
     tokens: sessions.status().kvTokens ?? Number.POSITIVE_INFINITY,
   });
-  const queue = new AdmissionQueue({ clock: systemClock, room, ...WAITING });
+  const { waitingMax, patienceMs } = limits;
+  const queue = new AdmissionQueue({ clock: systemClock, room, waitingMax, patienceMs });
   metrics.watchQueue(() => queue.waiting);
   const app = createApp({
     sessions,

@@ -84,7 +84,8 @@ test("a gateway takes changes of its keys while it runs, and stays closed when t
 describe("flowmesh up refuses", () => {
   const options = (changes: Partial<UpOptions>): UpOptions => ({
     ...{ stages: 2, port: 8080, host: "127.0.0.1", policy: "fullflow", numerics: "fast", drafter: "ngram" },
-    ...{ sessions: 1, mesh: "test", reportWork: false, keys: join(folder, "none.json"), ...changes },
+    ...{ sessions: 1, maxSessions: 128, queue: 256, queueWait: 30 },
+    ...{ mesh: "test", reportWork: false, keys: join(folder, "none.json"), ...changes },
   });
   const refusal = async (changes: Partial<UpOptions>) =>
     requireSafeAccess(options(changes)).then(

@@ -14,6 +14,9 @@ describe("flowmesh up", () => {
         numerics: "fast",
         drafter: "auto",
         sessions: 1,
+        maxSessions: 128,
+        queue: 256,
+        queueWait: 30,
         mesh: "home",
         reportWork: false,
       },
@@ -23,7 +26,8 @@ describe("flowmesh up", () => {
   test("takes every option", async () => {
     const line =
       "up --stages 2 --model hf:a/b/c.gguf --port 9000 --host 0.0.0.0 --policy autoregressive " +
-      "--numerics precise --drafter head --draft-head own/head.json --sessions 12 --nats-port 4333 --threads 3 --mesh lab-2 " +
+      "--numerics precise --drafter head --draft-head own/head.json --sessions 12 " +
+      "--max-sessions 24 --queue 0 --queue-wait 5 --nats-port 4333 --threads 3 --kv-memory 1.5GB --mesh lab-2 " +
       "--device jetson-like --link 1.5ms/150mbit --report-work";
     expect((await parse(...line.split(" "))).up).toEqual([
       {
@@ -36,8 +40,12 @@ describe("flowmesh up", () => {
         drafter: "head",
         draftHead: "own/head.json",
         sessions: 12,
+        maxSessions: 24,
+        queue: 0,
+        queueWait: 5,
         natsPort: 4333,
         threads: 3,
+        kvMemory: 1.5 * 2 ** 30,
         mesh: "lab-2",
         device: "jetson-like",
         link: { delayMs: 1.5, mbps: 150 },
@@ -51,10 +59,16 @@ describe("flowmesh up", () => {
     ["--stages", "65", /whole number from 1 to 64/],
     ["--stages", "2.5", /whole number/],
     ["--sessions", "0", /whole number from 1 to 256/],
+    ["--max-sessions", "0", /whole number from 1 to 256/],
+    ["--max-sessions", "257", /whole number from 1 to 256/],
+    ["--queue", "-1", /whole number from 0 to 65536/],
+    ["--queue-wait", "0", /whole number from 1 to 3600/],
+    ["--queue-wait", "30s", /whole number from 1 to 3600/],
     ["--stages", "1e1", /whole number/],
     ["--port", "70000", /whole number from 1 to 65535/],
     ["--nats-port", "-1", /whole number from 1 to 65535/],
     ["--threads", "many", /whole number/],
+    ["--kv-memory", "0MB", /a size like 512MB or 2GB/],
     ["--policy", "greedy", /unknown policy "greedy"; there are: autoregressive, .*flowspec/],
     ["--policy", "flowspec:k=3", /has no parameter "k"; there are: total, topK/],
     ["--policy", "flowspec:topK=x", /parameter "topK" .* must be a whole number from 1/],

@@ -57,7 +57,7 @@ class RunningUp {
       host: "127.0.0.1",
       policy: "flowspec",
       numerics: "fast",
-      sessions: 1,
+      ...{ sessions: 1, maxSessions: 128, queue: 256, queueWait: 30 },
       drafter: "ngram",
       natsPort: freePort(),
       mesh: "test",

@@ -88,38 +88,94 @@ async function stream(mesh: RunningMesh, ask: Ask, report: LoadReport): Promise<
   if (!done) throw new Error("the stream ended without [DONE]");
 }
 
-export interface DisconnectPlan {
+export interface LeavingPlan {
+  /** So many really leave before the ends of their answers. */
   readonly count: number;
   /** At the same time. */
   readonly lanes: number;
   readonly prompts: readonly string[];
+  /** Enough of them that most answers are longer than anybody stays. */
   readonly maxTokens: number;
-  /** A client leaves after a time up to this. */
+  /** Half of the clients leave after so many pieces of text, or fewer; none is one of the numbers. */
+  readonly piecesMax: number;
+  /** The others leave after a time up to this, milliseconds, whether they have heard anything or not. */
   readonly withinMs: number;
 }
 
-/** Clients that leave at random points: before the answer begins, in the middle, or at its end. */
-export async function disconnect(mesh: RunningMesh, plan: DisconnectPlan): Promise<number> {
-  let number = 0;
-  let left = 0;
+export interface LeavingReport {
+  asked: number;
+  /** Before the end of the answer. */
+  left: number;
+  /** Of these, without a piece of text. */
+  leftUnheard: number;
+  readonly failures: string[];
+}
+
+/** Of so many requests for each client that is to leave, enough must be left before their ends. */
+const ASKED_MAX = 20;
+
+/** Clients that leave at random points before the ends of their answers; others come until enough have left. */
+export async function leave(mesh: RunningMesh, plan: LeavingPlan): Promise<LeavingReport> {
+  const report: LeavingReport = { asked: 0, left: 0, leftUnheard: 0, failures: [] };
+  let missing = plan.count;
   const lane = async () => {
-    while (number < plan.count) {
-      const seed = number++;
-      const leaving = new AbortController();
-      const timer = setTimeout(() => leaving.abort(), Math.random() * plan.withinMs);
+    while (missing > 0 && report.asked < plan.count * ASKED_MAX) {
+      missing--;
+      const seed = report.asked++;
       const prompt = plan.prompts[seed % plan.prompts.length] ?? "";
-      try {
-        const ask = { prompt, maxTokens: plan.maxTokens, seed, signal: leaving.signal };
-        await (await post(mesh, ask)).text();
-      } catch {
-        left++;
-      }
-      clearTimeout(timer);
+      const visited = await visit(mesh, { prompt, maxTokens: plan.maxTokens, seed }, plan).catch(
+        (error: unknown) => void report.failures.push(String(error)),
+      );
+      if (visited?.left) report.left++;
+      else missing++;
+      if (visited?.left && visited.pieces === 0) report.leftUnheard++;
     }
   };
   await Promise.all(Array.from({ length: plan.lanes }, lane));
-  return left;
+  return report;
 }
+
+/** One client; it may be told all of its answer before it would leave. */
+async function visit(
+  mesh: RunningMesh,
+  ask: Ask,
+  { piecesMax, withinMs }: LeavingPlan,
+): Promise<{ left: boolean; pieces: number }> {
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  const byTime = Math.random() < 0.5;
+  const timer = byTime ? setTimeout(() => leaving.abort(), Math.random() * withinMs) : undefined;
+  const stays = byTime ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * (piecesMax + 1));
+  let pieces = 0;
+  try {
+    for await (const { content, isLast } of answerEvents(await post(mesh, { ...ask, signal }))) {
+      if (isLast) return { left: false, pieces };
+      if (pieces >= stays) leaving.abort();
+      if (signal.aborted) break;
+      if (content) pieces++;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return { left: true, pieces };
+}
+
+async function* answerEvents(response: Response): AsyncGenerator<{ content: string; isLast: boolean }> {
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  for await (const data of eventData(response.body ?? new ReadableStream())) {
+    if (data === "[DONE]") return;
+    const { choices, error } = JSON.parse(data);
+    if (error) throw new Error(error.message);
+    const [choice] = choices;
+    if (choice) yield { content: choice.delta.content ?? "", isLast: choice.finish_reason !== null };
+  }
+  throw new Error("the stream ended without [DONE]");
+}
+
+/** What Linux tells processor times in. */
+const TICK_MS = 10;
 
 /** What of sessions the mesh still holds: 0 everywhere when none runs. */
 export async function heldSessions(transport: Transport): Promise<Record<string, number>> {
@@ -130,8 +186,26 @@ export async function heldSessions(transport: Transport): Promise<Record<string,
   return { ...Object.fromEntries(held), trees };
 }
 
+/** Processor time of a process so far, user and system, milliseconds in steps of ten; Linux only. */
+export function processorMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // Fields 14 and 15; the second one is a name, which may hold anything.
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13)
+    .map(Number);
+  return ((user ?? 0) + (system ?? 0)) * TICK_MS;
+}
+
 /** Memory of a process, MiB, and its open files; Linux only. */
 export function usageOf(pid: number): { mib: number; files: number } {
   const kib = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
   return { mib: kib / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
+}
+
+/** Sessions that the gateway has seen cancelled since it began. */
+export async function cancelledSessions(mesh: RunningMesh): Promise<number> {
+  const metrics = await (await fetch(`${mesh.url}/metrics`)).text();
+  return Number(/^flowmesh_sessions_total\{[^}]*"cancelled"[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
 }
