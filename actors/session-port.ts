@@ -1,6 +1,9 @@
 import type { PositionLogprobs } from "../decoding/log-probs.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 
+/** Sessions at once of a tree host, those that have just ended included; the next one is told to come back later. */
+export const TREE_HOST_SESSIONS_MAX = 256;
+
 /** What the gateway needs of the mesh: it knows sessions, not models, stages or NATS. */
 export interface SessionPort {
   /** Opens a session; the caller iterates `commits` to the end or calls `cancel`. Rejects with SessionError. */

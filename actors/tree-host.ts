@@ -24,6 +24,7 @@ import { PrefillTurns } from "./prefill-turns.ts";
 import type { Actor, ActorContext, ActorDefinition, ActorRef } from "./runtime/actor.ts";
 import { spawn } from "./runtime/spawn.ts";
 import { DEFAULT_SUPERVISION } from "./runtime/supervision.ts";
+import { TREE_HOST_SESSIONS_MAX } from "./session-port.ts";
 import { treeManagerActor } from "./tree-manager.ts";
 
 export interface TreeHostOptions {
@@ -49,8 +50,6 @@ export interface TreeHostOptions {
 /** The part of the options that another placement replaces. */
 type TreePlace = Pick<TreeHostOptions, "epoch" | "stageCount" | "hasDrafter" | "costs" | "sharesCores">;
 
-/** Sessions at once, those that have just ended included; the next one is told to come back later. */
-const SESSIONS_MAX = 256;
 const DEMAND_EVERY_MS = 2000;
 /** A tree manager owns its session's tokens: starting it anew would begin the answer again. */
 const NO_RESTART = { ...DEFAULT_SUPERVISION, restartsMax: 0 };
@@ -170,8 +169,8 @@ class TreeHost implements Actor {
   /** Undefined when another tree host has to answer. */
   async #open(sid: string, message: Message): Promise<OpenReply | undefined> {
     if (!this.#serves) return undefined;
-    if (this.#sessions.size >= SESSIONS_MAX) {
-      return refuse("busy", `all ${SESSIONS_MAX} sessions are in use; try again in a moment`);
+    if (this.#sessions.size >= TREE_HOST_SESSIONS_MAX) {
+      return refuse("busy", `all ${TREE_HOST_SESSIONS_MAX} sessions are in use; try again in a moment`);
     }
     if (this.#place.stageCount === 0) return undefined;
     try {

@@ -1,8 +1,7 @@
 import { type Command, Option } from "commander";
+import { TREE_HOST_SESSIONS_MAX } from "../actors/session-port.ts";
 import { portNumber, wholeNumber } from "./option-values.ts";
 
-/** The tree host takes no more. */
-const SESSIONS_MAX = 256;
 const QUEUE_MAX = 65_536;
 const QUEUE_WAIT_S_MAX = 3600;
 
@@ -18,7 +17,7 @@ export function apiOptions(command: Command): Command {
     .option("--tls-key <file>", "its private key (PEM)")
     .addOption(
       new Option("--max-sessions <n>", "answers at once; further requests wait")
-        .argParser(wholeNumber(1, SESSIONS_MAX))
+        .argParser(wholeNumber(1, TREE_HOST_SESSIONS_MAX))
         .default(128),
     )
     .addOption(

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ChildProcess } from "../actors/host/child-process.ts";
 import { Supervisor, type SupervisorEvent } from "../actors/host/supervisor.ts";
-import type { RunningUnit, UnitLauncher, UnitPlace, UnitSpec } from "../actors/host/unit.ts";
+import type { RunningUnit, StageFacts, UnitLauncher, UnitPlace, UnitSpec } from "../actors/host/unit.ts";
 import type { MeshRecord } from "../actors/mesh/records.ts";
 import type { FetchProgress } from "../actors/mesh/weights.ts";
 import { systemClock } from "../actors/runtime/clock.ts";
@@ -13,7 +13,7 @@ import type { CostTable } from "../models/stage-engine.ts";
 import { DRAFT_PIECES, HEADER, piecesOfStage } from "../models/weight-parts.ts";
 import type { LinkModel } from "../transport/link-model.ts";
 import { type DeviceModel, scaledCosts } from "./device-model.ts";
-import type { NatsAccess, RolePlace, RoleSpec, StagePayload } from "./role.ts";
+import type { NatsAccess, RolePlace, RoleSpec } from "./role.ts";
 
 /** The model file, or the part of it that this machine has. */
 export interface ModelSource {
@@ -149,16 +149,15 @@ async function startUnit(start: UnitStart): Promise<RunningUnit> {
     return child;
   };
   try {
-    const payload = (await supervisor.start({ name, start: launch })) as Partial<StagePayload> | null;
+    const payload = await supervisor.start({ name, start: launch });
+    const facts = start.unit.role === "stage" ? (payload as StageFacts) : undefined;
     // A restart need not measure again.
-    costs = payload?.costs ?? costs;
+    costs = facts?.costs ?? costs;
     return {
       get pid() {
         return supervisor.missing === undefined ? child?.pid : undefined;
       },
-      ...(payload?.costs && { costs: payload.costs }),
-      ...(payload?.kvTokens !== undefined && { kvTokens: payload.kvTokens }),
-      ...(payload?.arithmetic !== undefined && { arithmetic: payload.arithmetic }),
+      ...(facts && { facts }),
       enter(entered) {
         place = entered;
         child?.tell(rolePlace(entered));

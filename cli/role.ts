@@ -53,15 +53,6 @@ export interface StageRole extends MeshMember {
   readonly reportWork: boolean;
 }
 
-/** What a stage says when it is ready. */
-export interface StagePayload {
-  readonly costs: CostTable;
-  /** Tokens of all sessions together that there is room for keys and values of. */
-  readonly kvTokens: number;
-  /** See models/arithmetic.ts. */
-  readonly arithmetic: string;
-}
-
 export interface DrafterRole extends MeshMember {
   readonly role: "drafter";
   readonly place?: RolePlace;

@@ -1,23 +1,27 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { threefry2x32 } from "../decoding/noise.ts";
+import { blockProduct, FLOAT_ACTIVATIONS, INT8_ACTIVATIONS } from "./graph/block-product.ts";
 import { bytesOf } from "./graph/linear.ts";
-import { GraphBuilder, type Value } from "./onnx/graph-builder.ts";
-import { WeightsFile } from "./onnx/weights-file.ts";
+import type { GraphBuilder, Value } from "./onnx/graph-builder.ts";
+import { writeGraph } from "./onnx/write-graph.ts";
 import { floatTensor, OrtSession } from "./ort-session.ts";
 
 const ROWS = 8;
 const COLUMNS = 256;
 const OUTPUTS = 64;
 const BLOCK = 32;
+const WORD_BITS = 32;
 const NAME_LENGTH = 8;
+const FILES = { name: "arithmetic", file: "graph.onnx", weights: "weights.bin" } as const;
 
-/** What the products of a stage are made of: weights of so many bits, activations in int8 (4) or fp32 (1). */
+/** What the products of a stage are made of. */
 const PRODUCTS = [
-  { bits: 4, level: 4 },
-  { bits: 4, level: 1 },
-  { bits: 8, level: 4 },
+  { bits: 4, level: INT8_ACTIVATIONS },
+  { bits: 4, level: FLOAT_ACTIVATIONS },
+  { bits: 8, level: INT8_ACTIVATIONS },
 ] as const;
 
 /**
@@ -28,16 +32,8 @@ const PRODUCTS = [
 export async function arithmeticName(threads: number): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "flowmesh-arithmetic-"));
   try {
-    const path = join(folder, "graph.onnx");
-    const weights = new WeightsFile(join(folder, "weights.bin"), "weights.bin");
-    try {
-      const builder = new GraphBuilder("arithmetic", weights);
-      buildOperators(builder);
-      await writeFile(path, builder.build());
-    } finally {
-      weights.close();
-    }
-    return await hashOfRun(path, threads);
+    await writeGraph(folder, FILES, buildOperators);
+    return await hashOfRun(join(folder, FILES.file), threads);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -49,18 +45,13 @@ function buildOperators(builder: GraphBuilder): void {
   const results: Value[] = PRODUCTS.map(({ bits, level }, index) => {
     const name = `product.${index}`;
     const blocks = COLUMNS / BLOCK;
-    const codes = Uint8Array.from(
-      { length: (OUTPUTS * COLUMNS * bits) / 8 },
-      (_, i) => mixed(i + bits) >>> 24,
-    );
+    const codes = new Uint8Array(words((OUTPUTS * COLUMNS * bits) / WORD_BITS, 5 + index).buffer);
     const scales = floats(OUTPUTS * blocks, 2).map((scale) => Math.abs(scale) / 64);
     const code = { type: "uint8", dims: [OUTPUTS, blocks, (BLOCK * bits) / 8] } as const;
     builder.initializer(`${name}.codes`, code, codes);
     builder.initializer(`${name}.scales`, { type: "float32", dims: [OUTPUTS * blocks] }, bytesOf(scales));
-    return builder.node("MatMulNBits", [x, `${name}.codes`, `${name}.scales`], {
-      contrib: true,
-      attributes: { K: COLUMNS, N: OUTPUTS, bits, block_size: BLOCK, accuracy_level: level },
-    });
+    const shape = { name, rows: OUTPUTS, columns: COLUMNS, bits, blockSize: BLOCK };
+    return blockProduct(builder, x, shape, level);
   });
   const matrix = { type: "float32", dims: [COLUMNS, OUTPUTS] } as const;
   builder.initializer("matrix", matrix, bytesOf(floats(COLUMNS * OUTPUTS, 3)));
@@ -89,12 +80,13 @@ async function hashOfRun(path: string, threads: number): Promise<string> {
 
 /** Numbers in [−1, 1) that are the same on every machine, as those of Math.sin need not be. */
 const floats = (length: number, seed: number): Float32Array =>
-  Float32Array.from({ length }, (_, i) => mixed(i + seed * 1_000_003) / 2 ** 31 - 1);
+  Float32Array.from(words(length, seed), (word) => word / 2 ** 31 - 1);
 
-/** A 32-bit hash (the finaliser of MurmurHash3). */
-function mixed(value: number): number {
-  let hash = value | 0;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
+/** Random 32-bit words. */
+function words(length: number, seed: number): Uint32Array {
+  const block = new Uint32Array(2);
+  return Uint32Array.from({ length }, (_, i) => {
+    threefry2x32(seed, 0, i, 0, block);
+    return block[0]!;
+  });
 }

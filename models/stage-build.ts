@@ -6,8 +6,7 @@ import { buildHead, minimumHeadRows } from "./graph/head.ts";
 import { buildStage, minimumStageRows } from "./graph/llama.ts";
 import type { ModelParts } from "./graph/stage-graph.ts";
 import { readVector } from "./graph/weight-tensor.ts";
-import { GraphBuilder } from "./onnx/graph-builder.ts";
-import { WeightsFile } from "./onnx/weights-file.ts";
+import { writeGraph } from "./onnx/write-graph.ts";
 import { MANIFEST_FILE, type StageManifest } from "./stage-manifest.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "./stage-spec.ts";
 
@@ -25,11 +24,11 @@ export async function buildStageFiles(
   dir: string,
   origin: StageOrigin,
 ): Promise<StageManifest> {
-  await writeGraph(dir, { graph: "graph", weights: "weights.bin" }, (builder) =>
+  await writeGraph(dir, { name: "graph", file: "graph.onnx", weights: "weights.bin" }, (builder) =>
     buildStage({ ...model, builder }, spec),
   );
   if (isLastStage(spec)) {
-    await writeGraph(dir, { graph: "head", weights: "head-weights.bin" }, (builder) =>
+    await writeGraph(dir, { name: "head", file: "head.onnx", weights: "head-weights.bin" }, (builder) =>
       buildHead({ ...model, builder }),
     );
   }
@@ -43,21 +42,6 @@ export async function buildStageFiles(
   const manifest = { ...origin, ...(await describe(model, spec)), files };
   await writeFile(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   return manifest;
-}
-
-async function writeGraph(
-  dir: string,
-  names: { readonly graph: string; readonly weights: string },
-  build: (builder: GraphBuilder) => Promise<void>,
-): Promise<void> {
-  const weights = new WeightsFile(join(dir, names.weights), names.weights);
-  try {
-    const builder = new GraphBuilder(names.graph, weights);
-    await build(builder);
-    await writeFile(join(dir, `${names.graph}.onnx`), builder.build());
-  } finally {
-    weights.close();
-  }
 }
 
 async function describe(model: ModelParts, spec: StageSpec) {

@@ -88,9 +88,7 @@ export class UnitSet {
       pid: running?.pid ?? 0,
       ...(epoch !== undefined && { epoch }),
       ...(unit.role === "stage" && { layers: [unit.firstLayer, unit.endLayer] as [number, number] }),
-      ...(running?.costs !== undefined && { costs: [...running.costs] }),
-      ...(running?.kvTokens !== undefined && { kvTokens: running.kvTokens }),
-      ...(running?.arithmetic !== undefined && { arithmetic: running.arithmetic }),
+      ...(running?.facts && { ...running.facts, costs: [...running.facts.costs] }),
       state: running?.pid === undefined ? "starting" : epoch === undefined ? "ready" : "active",
     }));
   }

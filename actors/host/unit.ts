@@ -21,15 +21,21 @@ export interface UnitPlace {
   readonly plan: Plan;
 }
 
+/** What a stage says of itself when it is ready. */
+export interface StageFacts {
+  /** As it measured them. */
+  readonly costs: SegmentCosts;
+  /** Tokens of all sessions together that there is room for keys and values of. */
+  readonly kvTokens: number;
+  /** Names what its processor makes of the operators, see models/arithmetic.ts. */
+  readonly arithmetic: string;
+}
+
 export interface RunningUnit {
   /** Undefined while it is being restarted. */
   readonly pid: number | undefined;
-  /** What a stage measured of itself. */
-  readonly costs?: SegmentCosts;
-  /** Tokens that a stage has room for keys and values of. */
-  readonly kvTokens?: number;
-  /** Of a stage: names what its processor makes of the operators, see models/arithmetic.ts. */
-  readonly arithmetic?: string;
+  /** Of a stage. */
+  readonly facts?: StageFacts;
   /** Serves that epoch from now on, with nothing left of the one before; again after a restart. */
   enter(place: UnitPlace): void;
   /** Resolves with the reason when it ended too often to be started again. */

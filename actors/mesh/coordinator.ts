@@ -272,7 +272,7 @@ export class Coordinator {
     const measured: Plan = {
       ...plan,
       stages: plan.stages.map((stage) => {
-        const costs = this.#stageActor(stage.host, [stage.firstLayer, stage.endLayer])?.costs;
+        const costs = this.#stageActor(stage)?.costs;
         return costs === undefined ? stage : { ...stage, costs };
       }),
     };
@@ -295,24 +295,22 @@ export class Coordinator {
     }
   }
 
-  #stageActor(host: string, [first, end]: readonly [number, number]) {
+  #stageActor({ host, firstLayer, endLayer }: Plan["stages"][number]) {
     const actors = this.#hosts.get(host)?.record.actors ?? [];
-    return actors.find(({ layers }) => layers?.[0] === first && layers[1] === end);
+    return actors.find(({ layers }) => layers?.[0] === firstLayer && layers[1] === endLayer);
   }
 
   /** What the stage with the least room has; undefined while one of them has not told. */
   #kvTokens(plan: Plan): number | undefined {
     let least = Number.POSITIVE_INFINITY;
-    for (const { host, firstLayer, endLayer } of plan.stages) {
-      least = Math.min(least, this.#stageActor(host, [firstLayer, endLayer])?.kvTokens ?? Number.NaN);
+    for (const stage of plan.stages) {
+      least = Math.min(least, this.#stageActor(stage)?.kvTokens ?? Number.NaN);
     }
     return Number.isFinite(least) ? least : undefined;
   }
 
   #arithmetic(plan: Plan): string | undefined {
-    return planArithmetic(plan.stages, ({ host, firstLayer, endLayer }) => {
-      return this.#stageActor(host, [firstLayer, endLayer])?.arithmetic;
-    });
+    return planArithmetic(plan.stages, (stage) => this.#stageActor(stage)?.arithmetic);
   }
 
   async #write(placement: PlacementRecord): Promise<void> {

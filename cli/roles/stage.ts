@@ -1,3 +1,4 @@
+import type { StageFacts } from "../../actors/host/unit.ts";
 import type { ActorRef } from "../../actors/runtime/actor.ts";
 import { systemClock } from "../../actors/runtime/clock.ts";
 import type { Log } from "../../actors/runtime/log.ts";
@@ -19,7 +20,7 @@ import { startStageEngine, type WorkerStageEngine } from "../../models/worker-st
 import { shapeLink } from "../../transport/shaped-link.ts";
 import { ANY, stageSubject } from "../../transport/subjects.ts";
 import type { Transport } from "../../transport/transport.ts";
-import type { RolePlace, RoleStart, StagePayload, StageRole } from "../role.ts";
+import type { RolePlace, RoleStart, StageRole } from "../role.ts";
 import { joinMesh, memberMetadata } from "./membership.ts";
 import { PlacedActor } from "./placed-actor.ts";
 
@@ -51,7 +52,7 @@ export const startStage: RoleStart<StageRole> = async (role, context) => {
       costs: costs instanceof LiveCosts ? costs.table : costs,
       kvTokens: Math.floor(kvBudgetBytes / rowBytes),
       arithmetic: engine.arithmetic,
-    } satisfies StagePayload,
+    } satisfies StageFacts,
     tell: (place) => void placed.enter(place as RolePlace),
     async stop() {
       await placed.stop();

@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { ModelFileError } from "../errors.ts";
 import type { GgufFile } from "../gguf/gguf-file.ts";
 import { readLlamaConfig } from "../gguf/llama-config.ts";
-import { GraphBuilder } from "../onnx/graph-builder.ts";
-import { WeightsFile } from "../onnx/weights-file.ts";
+import { type GraphFiles, writeGraph } from "../onnx/write-graph.ts";
 import { provideFolder } from "../provision/built-folder.ts";
 import { hashFile } from "../provision/file-hash.ts";
 import {
@@ -14,7 +13,7 @@ import {
   findCompiledHead,
   LAYERS_GRAPH,
 } from "./compiled-head.ts";
-import { buildFusion, buildLayers, type HeadGraphParts } from "./head-graph.ts";
+import { buildFusion, buildLayers } from "./head-graph.ts";
 import { type HeadManifest, headWeightsPath, readHeadManifest, refuseOtherTarget } from "./head-manifest.ts";
 import { readHeadWeights } from "./head-weights.ts";
 
@@ -73,8 +72,8 @@ async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promi
   const { manifest, weightsPath, sourceHash } = source;
   const weights = await readHeadWeights(weightsPath, manifest);
   const shared = { gguf, config: readLlamaConfig(gguf), manifest, weights };
-  await buildGraph(dir, FUSION_GRAPH, (builder) => buildFusion({ ...shared, builder }));
-  await buildGraph(dir, LAYERS_GRAPH, (builder) => buildLayers({ ...shared, builder }));
+  await writeGraph(dir, filesOf(FUSION_GRAPH), (builder) => buildFusion({ ...shared, builder }));
+  await writeGraph(dir, filesOf(LAYERS_GRAPH), (builder) => buildLayers({ ...shared, builder }));
   const names = (await readdir(dir)).toSorted();
   const files = await Promise.all(
     names.map(async (name) => {
@@ -93,18 +92,8 @@ async function buildInto(dir: string, gguf: GgufFile, source: HeadSource): Promi
   return compiled;
 }
 
-async function buildGraph(
-  dir: string,
-  file: string,
-  build: (builder: HeadGraphParts["builder"]) => void | Promise<void>,
-): Promise<void> {
-  const weightsName = file.replace(".onnx", ".weights");
-  const weights = new WeightsFile(join(dir, weightsName), weightsName);
-  try {
-    const builder = new GraphBuilder(file, weights);
-    await build(builder);
-    await Bun.write(join(dir, file), builder.build());
-  } finally {
-    weights.close();
-  }
-}
+const filesOf = (file: string): GraphFiles => ({
+  name: file,
+  file,
+  weights: file.replace(".onnx", ".weights"),
+});

@@ -1,9 +1,7 @@
+import { blockProduct, INT8_ACTIVATIONS } from "../graph/block-product.ts";
 import { bytesOf } from "../graph/linear.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { QUANT_BLOCK, quantiseRows } from "./quantise-rows.ts";
-
-/** int8 activations: a draft head need not be exact, and its time is that of reading its weights. */
-const ACCURACY_LEVEL = 4;
 
 interface Matrix {
   readonly name: string;
@@ -19,8 +17,6 @@ export function product(builder: GraphBuilder, x: Value, { name, values, rows }:
   const { codes, scales } = quantiseRows(values);
   builder.initializer(`${name}.codes`, { type: "uint8", dims: [rows, blocks, QUANT_BLOCK] }, codes);
   builder.initializer(`${name}.scales`, { type: "float32", dims: [rows * blocks] }, bytesOf(scales));
-  return builder.node("MatMulNBits", [x, `${name}.codes`, `${name}.scales`], {
-    contrib: true,
-    attributes: { K: columns, N: rows, bits: 8, block_size: QUANT_BLOCK, accuracy_level: ACCURACY_LEVEL },
-  });
+  // A draft head need not be exact, and its time is that of reading its weights.
+  return blockProduct(builder, x, { name, rows, columns, bits: 8, blockSize: QUANT_BLOCK }, INT8_ACTIVATIONS);
 }

@@ -1,14 +1,11 @@
 import { type DequantizableType, dequantize } from "../gguf/dequantize.ts";
 import type { Value } from "../onnx/graph-builder.ts";
 import type { Numerics } from "../stage-spec.ts";
+import { blockProduct, FLOAT_ACTIVATIONS, INT8_ACTIVATIONS } from "./block-product.ts";
 import { type BlockForm, blockForm, packRows } from "./block-weights.ts";
 import type { GraphParts, ModelParts } from "./stage-graph.ts";
 import { twoTermProduct } from "./two-term-product.ts";
 import { weightTensor } from "./weight-tensor.ts";
-
-/** Accuracy levels of `MatMulNBits`: what the activations are rounded to before the product. */
-const INT8_ACTIVATIONS = 4;
-const FLOAT_ACTIVATIONS = 1;
 
 const hasInt8Activations = (form: BlockForm, numerics: Numerics): boolean =>
   numerics === "fast" || form.bits === 8;
@@ -128,17 +125,9 @@ async function quantisedProduct(
       if (packed.remainders) remainders?.append(bytesOf(packed.remainders));
     }
   }
-  const multiply = (rows: Value): Value =>
-    builder.node("MatMulNBits", [rows, `${name}.codes`, `${name}.scales`], {
-      contrib: true,
-      attributes: {
-        K: columns,
-        N: group.rows,
-        bits,
-        block_size: blockSize,
-        accuracy_level: hasInt8Activations(form, numerics) ? INT8_ACTIVATIONS : FLOAT_ACTIVATIONS,
-      },
-    });
+  const level = hasInt8Activations(form, numerics) ? INT8_ACTIVATIONS : FLOAT_ACTIVATIONS;
+  const multiply = (x: Value): Value =>
+    blockProduct(builder, x, { name, rows: group.rows, columns, bits, blockSize }, level);
   // onnxruntime has no fp32 kernel for 8 bits: it would dequantise all weights anew in each run.
   const isTwoTerm = numerics === "precise" && bits === 8;
   const product = isTwoTerm ? twoTermProduct(builder, x, blockSize, multiply) : multiply(x);

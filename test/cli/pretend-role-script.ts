@@ -3,7 +3,8 @@
  * gateway answers /health, and tells at /children who was started as what.
  */
 import { runChild } from "../../actors/host/child-entry.ts";
-import type { RoleSpec, RunningRole, StagePayload } from "../../cli/role.ts";
+import type { StageFacts } from "../../actors/host/unit.ts";
+import type { RoleSpec, RunningRole } from "../../cli/role.ts";
 
 class RefusedError extends Error {
   override readonly name = "RefusedError";
@@ -22,7 +23,7 @@ runChild(async (json): Promise<RunningRole> => {
     clearInterval(keepAlive);
   };
   if (spec.role === "stage") {
-    const payload: StagePayload = { costs: [{ nodes: 1, ms: 1 }], kvTokens: 1000, arithmetic: "00000000" };
+    const payload: StageFacts = { costs: [{ nodes: 1, ms: 1 }], kvTokens: 1000, arithmetic: "00000000" };
     return { payload, stop };
   }
   if (spec.role === "gateway") {

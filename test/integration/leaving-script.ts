@@ -10,6 +10,7 @@ import { listActors } from "../../bench/mesh-inventory.ts";
 import { startMesh } from "../../bench/running-mesh.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { connectNats } from "../../transport/nats.ts";
+import { activeSessions } from "../gateway-metrics.ts";
 
 const { values, positionals } = parseArgs({
   options: {
@@ -37,15 +38,13 @@ async function held(subject: string): Promise<number> {
   return endpoints.find(({ data }) => data !== undefined)?.data?.sessions ?? 0;
 }
 
-async function heldByGateway(): Promise<number> {
-  const text = await (await fetch(`${mesh.url}/metrics`)).text();
-  return Number(/^flowmesh_sessions_active (\d+)$/m.exec(text)?.[1]);
-}
-
 const holders = (await listActors(nats))
   .filter(({ name }) => /^(stage-\d+|drafter)$/.test(name))
   .map(({ name }) => [name, () => held(`$SRV.STATS.${name}`)] as const);
-const asked: (readonly [string, () => Promise<number>])[] = [...holders, ["gateway", heldByGateway]];
+const asked: (readonly [string, () => Promise<number>])[] = [
+  ...holders,
+  ["gateway", () => activeSessions(mesh.url)],
+];
 const times = new Map<string, number[]>();
 const note = (name: string, ms: number) => times.set(name, [...(times.get(name) ?? []), ms]);
 

@@ -5,6 +5,7 @@ import { listServiceStats } from "../../actors/runtime/service-list.ts";
 import type { RunningMesh } from "../../bench/running-mesh.ts";
 import { eventData } from "../../http/event-data.ts";
 import type { Transport } from "../../transport/transport.ts";
+import { readMetric } from "../gateway-metrics.ts";
 
 export interface LoadPlan {
   /** Streams at any moment. */
@@ -67,25 +68,15 @@ export async function load(mesh: RunningMesh, plan: LoadPlan): Promise<LoadRepor
 async function stream(mesh: RunningMesh, ask: Ask, report: LoadReport): Promise<void> {
   const begunMs = performance.now();
   report.requests++;
-  const response = await post(mesh, ask);
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   let lastMs: number | undefined;
-  let done = false;
-  for await (const data of eventData(response.body ?? new ReadableStream())) {
-    if (data === "[DONE]") {
-      done = true;
-      continue;
-    }
-    const { choices, usage, error } = JSON.parse(data);
-    if (error) throw new Error(error.message);
-    report.tokens += usage?.completion_tokens ?? 0;
-    if (!choices?.[0]?.delta.content) continue;
+  for await (const { content, tokens } of answerEvents(await post(mesh, ask))) {
+    report.tokens += tokens;
+    if (!content) continue;
     const nowMs = performance.now();
     if (lastMs === undefined) report.firstTokenMs.push(nowMs - begunMs);
     else report.betweenMs.push(nowMs - lastMs);
     lastMs = nowMs;
   }
-  if (!done) throw new Error("the stream ended without [DONE]");
 }
 
 export interface LeavingPlan {
@@ -162,16 +153,33 @@ async function visit(
   return { left: true, pieces };
 }
 
-async function* answerEvents(response: Response): AsyncGenerator<{ content: string; isLast: boolean }> {
+interface AnswerEvent {
+  readonly content: string;
+  /** Whether the answer ends with this piece. */
+  readonly isLast: boolean;
+  /** Of the whole answer, where the event tells them. */
+  readonly tokens: number;
+}
+
+/** Throws for an answer that fails, or that does not end as it should. */
+async function* answerEvents(response: Response): AsyncGenerator<AnswerEvent> {
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  let isDone = false;
   for await (const data of eventData(response.body ?? new ReadableStream())) {
-    if (data === "[DONE]") return;
-    const { choices, error } = JSON.parse(data);
+    if (data === "[DONE]") {
+      isDone = true;
+      continue;
+    }
+    const { choices, usage, error } = JSON.parse(data);
     if (error) throw new Error(error.message);
-    const [choice] = choices;
-    if (choice) yield { content: choice.delta.content ?? "", isLast: choice.finish_reason !== null };
+    const choice = choices?.[0];
+    yield {
+      content: choice?.delta.content ?? "",
+      isLast: typeof choice?.finish_reason === "string",
+      tokens: usage?.completion_tokens ?? 0,
+    };
   }
-  throw new Error("the stream ended without [DONE]");
+  if (!isDone) throw new Error("the stream ended without [DONE]");
 }
 
 /** What Linux tells processor times in. */
@@ -206,6 +214,6 @@ export function usageOf(pid: number): { mib: number; files: number } {
 
 /** Sessions that the gateway has seen cancelled since it began. */
 export async function cancelledSessions(mesh: RunningMesh): Promise<number> {
-  const metrics = await (await fetch(`${mesh.url}/metrics`)).text();
-  return Number(/^flowmesh_sessions_total\{[^}]*"cancelled"[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+  // The series is there from the first such session on.
+  return (await readMetric(mesh.url, /^flowmesh_sessions_total\{[^}]*"cancelled"[^}]*\} (\d+)$/m)) || 0;
 }

@@ -6,6 +6,7 @@
 import { startMesh } from "../../bench/running-mesh.ts";
 import { formatSpread, spreadOf } from "../../bench/statistics.ts";
 import { eventData } from "../../http/event-data.ts";
+import { readMetric } from "../gateway-metrics.ts";
 
 const ROUNDS = 12;
 const TOKENS = 96;
@@ -20,10 +21,7 @@ const mesh = await startMesh(...process.argv.slice(2));
 let events = 0;
 let bytes = 0;
 
-async function gatewayCpuSeconds(): Promise<number> {
-  const text = await (await fetch(`${mesh.url}/metrics`)).text();
-  return Number(/^process_cpu_seconds_total ([\d.]+)$/m.exec(text)?.[1]);
-}
+const gatewayCpuSeconds = () => readMetric(mesh.url, /^process_cpu_seconds_total ([\d.]+)$/m);
 
 async function ask(round: number, watched: boolean): Promise<Measure> {
   const before = await gatewayCpuSeconds();

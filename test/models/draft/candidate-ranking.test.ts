@@ -13,6 +13,9 @@ const logSoftmax = (logits: readonly number[]): Float32Array => {
   const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
   return Float32Array.from(logits, (logit) => logit - logTotal);
 };
+/** One for each logit, its place being its token. */
+const childrenOf = (logits: readonly number[]): Child[] =>
+  [...logSoftmax(logits)].map((logProb, token) => ({ token, logProb: Math.min(logProb, 0) }));
 /** As the target adds its noise. */
 const PLAIN = { weight: 1, sharpness: 1 };
 const massOf = (children: readonly Child[]) =>
@@ -138,10 +141,7 @@ describe("ranking", () => {
   test("with noise leaves mass for tokens that nobody named", () => {
     fc.assert(
       fc.property(logitArrays, fc.nat(), (logits, seed) => {
-        const children = [...logSoftmax(logits)].map((logProb, token) => ({
-          token,
-          logProb: Math.min(logProb, 0),
-        }));
+        const children = childrenOf(logits);
         const ranked = rankChildren(
           children,
           10,
@@ -158,10 +158,7 @@ describe("ranking", () => {
 test("the more a log-probability weighs, the less the noise turns the order over", () => {
   fc.assert(
     fc.property(logitArrays, fc.nat(), (logits, seed) => {
-      const children = [...logSoftmax(logits)].map((logProb, token) => ({
-        token,
-        logProb: Math.min(logProb, 0),
-      }));
+      const children = childrenOf(logits);
       const coupling = { noise: new Noise(seed), position: 3 };
       const rankOfLikeliest = (weight: number) => {
         const best = Math.max(...children.map(({ logProb }) => logProb));
