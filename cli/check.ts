@@ -1,12 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS } from "./check-groups.ts";
-import { readJunitCounts, type TestCounts } from "./test-report.ts";
+import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS, type TestGroup } from "./check-groups.ts";
+import { readJunitCounts, readJunitFailures, type TestCounts } from "./test-report.ts";
 
 /** For the tests that say nothing themselves; a first run compiles a model and fetches programs. */
 const TEST_TIMEOUT_MS = 60_000;
 const ROOT = join(import.meta.dir, "..");
+/** Their clocks are simulated: what else the machine does cannot change a result, so their files share it out. */
+const TIMELESS: ReadonlySet<TestGroup> = new Set(["simulation"]);
 
 /** Run by bun itself, so that no node is needed. */
 const HOUSE_COMMANDS: Record<HouseCheck, readonly string[]> = {
@@ -15,7 +17,12 @@ const HOUSE_COMMANDS: Record<HouseCheck, readonly string[]> = {
   "dead-code": ["knip", "--no-progress"],
 };
 
-interface Outcome extends TestCounts {
+interface Result extends TestCounts {
+  /** Tests that failed, by name, where they have one. */
+  readonly failures: readonly string[];
+}
+
+interface Outcome extends Result {
   readonly name: string;
   readonly seconds: number;
 }
@@ -40,7 +47,8 @@ export async function check({ only, filters, root = ROOT }: CheckOptions): Promi
   for (const name of TEST_GROUPS) {
     const own = files.filter((path) => groupOf(path) === name);
     if ((only ?? name) !== name || own.length === 0) continue;
-    outcomes.push(await timed(name, () => runTests(own, root)));
+    const run = TIMELESS.has(name) ? runSideBySide : runTests;
+    outcomes.push(await timed(name, () => run(own, root)));
   }
   if (outcomes.length === 0)
     process.stderr.write(
@@ -49,13 +57,13 @@ export async function check({ only, filters, root = ROOT }: CheckOptions): Promi
   return summarise(outcomes);
 }
 
-async function timed(name: string, run: () => Promise<TestCounts>): Promise<Outcome> {
+async function timed(name: string, run: () => Promise<Result>): Promise<Outcome> {
   const startedAt = performance.now();
   const counts = await run();
   return { name, ...counts, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-async function runHouseCheck(name: HouseCheck, root: string): Promise<TestCounts> {
+async function runHouseCheck(name: HouseCheck, root: string): Promise<Result> {
   const command = [process.execPath, "--bun", "run", ...HOUSE_COMMANDS[name]];
   const run = Bun.spawn(command, { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [output, errors, code] = await Promise.all([
@@ -63,9 +71,9 @@ async function runHouseCheck(name: HouseCheck, root: string): Promise<TestCounts
     new Response(run.stderr).text(),
     run.exited,
   ]);
-  if (code === 0) return { passed: 1, failed: 0, skipped: 0 };
+  if (code === 0) return { passed: 1, failed: 0, skipped: 0, failures: [] };
   process.stderr.write(`${name} failed: ${HOUSE_COMMANDS[name].join(" ")}\n${output}${errors}\n`);
-  return { passed: 0, failed: 1, skipped: 0 };
+  return { passed: 0, failed: 1, skipped: 0, failures: [HOUSE_COMMANDS[name].join(" ")] };
 }
 
 /** Paths below test/ that contain one of the filters, sorted. */
@@ -76,7 +84,32 @@ async function testFiles(filters: readonly string[], root: string): Promise<stri
   return paths.filter(wanted).sort();
 }
 
-async function runTests(files: readonly string[], root: string): Promise<TestCounts> {
+/** Each file by itself, as many at once as there are processors; what a file says is shown when it has ended. */
+async function runSideBySide(files: readonly string[], root: string): Promise<Result> {
+  const results: Result[] = [];
+  const left = [...files];
+  const lane = async () => {
+    for (let file = left.shift(); file !== undefined; file = left.shift()) {
+      results.push(await runTests([file], root, "pipe"));
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  return {
+    passed: sum(results, "passed"),
+    failed: sum(results, "failed"),
+    skipped: sum(results, "skipped"),
+    failures: results.flatMap(({ failures }) => failures),
+  };
+}
+
+const sum = (results: readonly TestCounts[], count: keyof TestCounts): number =>
+  results.reduce((total, result) => total + result[count], 0);
+
+async function runTests(
+  files: readonly string[],
+  root: string,
+  output: "inherit" | "pipe" = "inherit",
+): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), "flowmesh-test-"));
   try {
     const report = join(folder, "report.xml");
@@ -89,22 +122,26 @@ async function runTests(files: readonly string[], root: string): Promise<TestCou
     ];
     const run = Bun.spawn([...command, ...files.map((path) => `./test/${path}`)], {
       cwd: root,
-      stdio: ["ignore", "inherit", "inherit"],
+      stdio: ["ignore", output, output],
     });
+    const said = [run.stdout, run.stderr].map((stream) => (stream ? new Response(stream).text() : ""));
     const code = await run.exited;
+    for (const text of await Promise.all(said)) process.stderr.write(text);
     const file = Bun.file(report);
-    const counts = (await file.exists()) ? readJunitCounts(await file.text()) : undefined;
-    if (counts === undefined) return { passed: 0, failed: 1, skipped: 0 };
+    const xml = (await file.exists()) ? await file.text() : "";
+    const counts = readJunitCounts(xml);
+    const unnamed = `${files.length === 1 ? files[0] : "the test runner"}: an error outside of any test, see above`;
+    if (counts === undefined) return { passed: 0, failed: 1, skipped: 0, failures: [unnamed] };
     // The runner can fail without a failed test: an error outside of any, or too little coverage.
-    return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+    if (code !== 0 && counts.failed === 0) return { ...counts, failed: 1, failures: [unnamed] };
+    return { ...counts, failures: readJunitFailures(xml) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 function summarise(outcomes: readonly Outcome[]): number {
-  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
-  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  const [passed, failed] = [sum(outcomes, "passed"), sum(outcomes, "failed")];
   console.log("");
   for (const { name, seconds, ...counts } of outcomes) {
     const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
@@ -113,6 +150,9 @@ function summarise(outcomes: readonly Outcome[]): number {
       `${mark} ${name.padEnd(12)} ${counts.passed} passed, ${counts.failed} failed${skipped} (${seconds.toFixed(1)} s)`,
     );
   }
+  // Said last, where it is seen: what a test printed may be thousands of lines above.
+  const failures = outcomes.flatMap((outcome) => outcome.failures);
+  if (failures.length > 0) console.log(`\n${failures.map((name) => `failed: ${name}`).join("\n")}`);
   console.log(`\n${passed} passed, ${failed} failed`);
   return failed === 0 && passed > 0 ? 0 : 1;
 }

@@ -15,3 +15,21 @@ export function readJunitCounts(xml: string): TestCounts | undefined {
   if ([tests, failed, skipped].some(Number.isNaN)) return undefined;
   return { passed: tests - failed - skipped, failed, skipped };
 }
+
+const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+
+/** The failed tests that a JUnit report names, as `file: describe > test`. */
+export function readJunitFailures(xml: string): string[] {
+  // Values have their ">" escaped, and a test without a failure has no element in it that is called so.
+  const failed = xml.matchAll(/<testcase\b([^>]*[^/>])>\s*<failure\b/g);
+  return Array.from(failed, ([, attributes = ""]) => {
+    const attribute = (name: string) =>
+      (new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? "").replace(
+        /&(\w+);/g,
+        (whole, entity: string) => ENTITIES[entity] ?? whole,
+      );
+    // The runner names the innermost group first.
+    const groups = attribute("classname").split(" > ").filter(Boolean).reverse();
+    return `${attribute("file")}: ${[...groups, attribute("name")].join(" > ")}`;
+  });
+}

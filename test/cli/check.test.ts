@@ -42,7 +42,8 @@ async function run(options: Partial<CheckOptions>) {
     new Response(process_.stderr).text(),
     process_.exited,
   ]);
-  return { lastLine: out.trimEnd().split("\n").at(-1), errors, code };
+  const lines = out.trimEnd().split("\n");
+  return { lines, lastLine: lines.at(-1), errors, code };
 }
 
 describe("flowmesh test", () => {
@@ -54,13 +55,15 @@ describe("flowmesh test", () => {
   test("adds groups up, and fails when one test fails", async () => {
     const result = await run({ filters: ["right", "wrong", "simulation", "integration"] });
     expect(result).toMatchObject({ code: 1, lastLine: "5 passed, 1 failed" });
+    expect(result.lines.filter((line) => line.startsWith("failed:"))).toEqual(["failed: test/wrong.test.ts: b"]);
   });
 
   test.each(["broken", "rejects"])(
     "fails when %s.test.ts has an error outside of any test's own",
     async (filter) => {
-      const { code, lastLine } = await run({ filters: [filter] });
+      const { code, lastLine, lines } = await run({ filters: [filter] });
       expect(code).toBe(1);
+      expect(lines.some((line) => line.startsWith(`failed: `) && line.includes(filter))).toBe(true);
       expect(lastLine).toMatch(/^\d+ passed, [1-9]\d* failed$/);
     },
   );

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readJunitCounts } from "../../cli/test-report.ts";
+import { readJunitCounts, readJunitFailures } from "../../cli/test-report.ts";
 
 describe("the counts of a JUnit report", () => {
   test("equal what a real run of the test runner did", async () => {
@@ -13,7 +13,7 @@ describe("the counts of a JUnit report", () => {
         test("right <&> \\"quoted\\"", () => {});
         test("right again", () => {});
         test.each([1, 2])("case %d", () => {});
-        test("wrong", () => expect(1).toBe(2));
+        describe("in <it>", () => test("wrong & 'quoted'", () => expect(1).toBe(2)));
         test.skip("left out", () => {});
         test.todo("not yet");
       });`;
@@ -22,7 +22,9 @@ describe("the counts of a JUnit report", () => {
     const command = [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`];
     const run = Bun.spawn(command, { cwd: folder, stdio: ["ignore", "ignore", "ignore"] });
     expect(await run.exited).not.toBe(0);
-    expect(readJunitCounts(await Bun.file(report).text())).toEqual({ passed: 4, failed: 1, skipped: 2 });
+    const xml = await Bun.file(report).text();
+    expect(readJunitCounts(xml)).toEqual({ passed: 4, failed: 1, skipped: 2 });
+    expect(readJunitFailures(xml)).toEqual(["sample.test.ts: inner > in <it> > wrong & 'quoted'"]);
     await rm(folder, { recursive: true });
   });
 
