@@ -36,9 +36,17 @@ export class ProcessEscalatedError extends Error {
   }
 }
 
+/**
+ * A process that was ready for so long was not ended by its own start: it is no loop of crashes, however often somebody
+ * kills it, and giving up would take the whole mesh with it.
+ */
+const STEADY_MS = 3_000;
+
 interface Watched {
   readonly plan: ProcessPlan;
   running: SupervisedProcess | undefined;
+  readyAtMs: number;
+  /** Times of those that did not follow a steady run. */
   crashes: readonly number[];
   restarts: number;
   /** Ends with the watch: after `stop`, or when the supervisor gives up. */
@@ -65,7 +73,10 @@ export class Supervisor {
    */
   async start(plan: ProcessPlan): Promise<unknown> {
     this.#stopping.signal.throwIfAborted();
-    const watched: Watched = { plan, running: undefined, crashes: [], restarts: 0, watch: Promise.resolve() };
+    const watched: Watched = {
+      ...{ plan, running: undefined, readyAtMs: 0, crashes: [], restarts: 0 },
+      watch: Promise.resolve(),
+    };
     // Before it runs, so that the order of stopping is the order of the calls.
     this.#watched.push(watched);
     const first = this.#launch(watched);
@@ -105,6 +116,7 @@ export class Supervisor {
     if (signal.aborted) await process.stop();
     signal.throwIfAborted();
     watched.running = process;
+    watched.readyAtMs = this.#options.clock.now();
     return process;
   }
 
@@ -113,6 +125,7 @@ export class Supervisor {
       const exit = await watched.running?.exited;
       watched.running = undefined;
       if (exit === undefined || exit.asked || this.#stopping.signal.aborted) return;
+      if (this.#options.clock.now() - watched.readyAtMs >= STEADY_MS) watched.crashes = [];
       if (!(await this.#restart(watched, exit))) return;
     }
   }

@@ -55,7 +55,9 @@ describe("flowmesh test", () => {
   test("adds groups up, and fails when one test fails", async () => {
     const result = await run({ filters: ["right", "wrong", "simulation", "integration"] });
     expect(result).toMatchObject({ code: 1, lastLine: "5 passed, 1 failed" });
-    expect(result.lines.filter((line) => line.startsWith("failed:"))).toEqual(["failed: test/wrong.test.ts: b"]);
+    expect(result.lines.filter((line) => line.startsWith("failed:"))).toEqual([
+      "failed: test/wrong.test.ts: b",
+    ]);
   });
 
   test.each(["broken", "rejects"])(

@@ -91,6 +91,28 @@ describe("restarts", () => {
     await supervisor.stop();
   });
 
+  test("never end for a process that had run for a while each time", async () => {
+    const clock = new LeapingClock();
+    const over = Promise.withResolvers<void>();
+    let [process, started] = [new PretendProcess(0), 0];
+    const { supervisor, events } = supervise({
+      clock,
+      onEvent({ kind }) {
+        if (started > 20) over.resolve();
+        else if (kind !== "down") clock.setTimer(3_000, () => process.end({ signal: "SIGKILL" }));
+      },
+    });
+    const start = async () => {
+      process = new PretendProcess(++started);
+      return process;
+    };
+    await supervisor.start({ name: "nats-server", start });
+    await over.promise;
+    await supervisor.stop();
+    const delays = events.flatMap((event) => (event.kind === "down" ? [event.restartInMs] : []));
+    expect(delays).toEqual(Array.from({ length: 20 }, () => 10));
+  });
+
   test("go on when a restart itself fails", async () => {
     const again = Promise.withResolvers<void>();
     const { supervisor, events } = supervise({
