@@ -8,7 +8,7 @@ import { listBuckets } from "../../transport/nats-key-value.ts";
 import { natsServerPath } from "../nats-server-path.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 let folder = "";
 let mesh: RunningMesh | undefined;
 
@@ -42,7 +42,9 @@ test(
     const rates = tried.map(([, , , rate]) => Number(rate));
     expect(tried.length).toBeGreaterThan(0);
     expect(Math.min(...rates)).toBeGreaterThan(0);
-    expect(tried[rates.indexOf(Math.max(...rates))]?.slice(1, 3)).toEqual([stages, threads]);
+    // Rates are rounded, so that two splits can seem as fast as each other.
+    const fastest = tried.filter((_, index) => rates[index] === Math.max(...rates));
+    expect(fastest.map(([, ...split]) => split.slice(0, 2))).toContainEqual([stages, threads]);
     // It says so a moment after it serves.
     while (!first.output().includes("Press Ctrl-C")) await Bun.sleep(20);
     expect(first.output()).toContain(` in ${stages} stage`);

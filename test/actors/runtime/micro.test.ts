@@ -41,7 +41,7 @@ function describeMicro(kind: string, connect: (name: string) => Promise<Transpor
     const ask = async (subject: string) =>
       parse((await client.request(subject, nothing, { timeoutMs: 2000 })).body);
     const askAll = async (subject: string) =>
-      (await client.requestMany(subject, nothing, { timeoutMs: 400 })).map(({ body }) => parse(body));
+      (await client.requestMany(subject, nothing, { timeoutMs: 800 })).map(({ body }) => parse(body));
 
     beforeAll(async () => {
       [host, client] = await Promise.all([connect("host"), connect("client")]);

@@ -33,7 +33,7 @@ beforeAll(async () => {
   const amount = ["--tokens", String(TOKENS), "--devices", "jetson-like", "--out", join(folder, "out")];
   finished = await benchDrafters("ngram", headPath, `hybrid:${headPath}`, ...model(), ...amount);
   result = await Bun.file(join(folder, "out/drafters.json")).json();
-}, 60_000);
+}, 300_000);
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("flowmesh bench-drafters", () => {
