@@ -206,11 +206,8 @@ export function processorMs(pid: number): number {
   return ((user ?? 0) + (system ?? 0)) * TICK_MS;
 }
 
-/** Memory of a process, MiB, and its open files; Linux only. */
-export function usageOf(pid: number): { mib: number; files: number } {
-  const kib = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-  return { mib: kib / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
-}
+/** How many files a process has open; Linux only. */
+export const openFilesOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** Sessions that the gateway has seen cancelled since it began. */
 export async function cancelledSessions(mesh: RunningMesh): Promise<number> {
