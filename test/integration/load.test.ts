@@ -53,7 +53,7 @@ test(
   "clients that leave at random points before the ends of their answers leave nothing behind",
   async () => {
     const pids = (await listActors(nats)).map(({ metadata }) => Number(metadata.pid));
-    const filesBefore = pids.map((pid) => openFilesOf(pid));
+    const filesBefore = pids.map(openFilesOf);
     const report = await leave(mesh, {
       ...{ count: 50, lanes: 16, prompts: PROMPTS, maxTokens: 256, piecesMax: 40, withinMs: 1000 },
     });
