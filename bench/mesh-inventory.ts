@@ -35,7 +35,8 @@ export async function listActors(transport: Transport): Promise<ActorProcess[]> 
     .map(({ name, metadata }) => ({ name, metadata, ...memoryOf(Number(metadata.pid)) }));
 }
 
-function memoryOf(pid: number): { residentMiB: number; privateMiB: number } {
+/** Memory of a process; Linux only, NaN elsewhere and where there is no such process. */
+export function memoryOf(pid: number): Pick<ActorProcess, "residentMiB" | "privateMiB"> {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1]);

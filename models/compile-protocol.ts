@@ -1,6 +1,6 @@
 import type { CompileHeadOptions } from "./draft/compile-head.ts";
 import type { StageSpec } from "./stage-spec.ts";
-import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
+import type { WorkerFailure } from "./worker-calls.ts";
 
 interface Place {
   /** Of the model file, or of the part of it that is here. */
@@ -19,14 +19,7 @@ export type CompileCall =
 
 export type CompileAnswers = { stage: string; head: string };
 
-export interface CompileRequest {
-  readonly id: number;
-  readonly call: CompileCall;
-}
-
 export interface CompileFailure extends WorkerFailure {
   /** Of a ModelFileError. */
   readonly modelFile?: { readonly path: string; readonly problem: string; readonly remedy: string };
 }
-
-export type CompileResponse = WorkerResponse<string, CompileFailure>;

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { GgufFile } from "./gguf/gguf-file.ts";
 import { readLlamaConfig } from "./gguf/llama-config.ts";
 import { provideFolder } from "./provision/built-folder.ts";
-import { buildStageFiles, sha256, tapsInside } from "./stage-build.ts";
+import { hashFile } from "./provision/file-hash.ts";
+import { buildStageFiles, tapsInside } from "./stage-build.ts";
 import { readManifest, type StageManifest } from "./stage-manifest.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "./stage-spec.ts";
 
@@ -80,7 +81,7 @@ async function verifiedManifest(dir: string): Promise<StageManifest | undefined>
     const manifest = await readManifest(dir);
     for (const file of manifest.files) {
       const path = join(dir, file.name);
-      if ((await stat(path)).size !== file.bytes || (await sha256(path)) !== file.sha256) return undefined;
+      if ((await stat(path)).size !== file.bytes || (await hashFile(path)) !== file.sha256) return undefined;
     }
     return manifest;
   } catch {

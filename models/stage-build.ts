@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buildHead, minimumHeadRows } from "./graph/head.ts";
@@ -7,6 +5,7 @@ import { buildStage, minimumStageRows } from "./graph/llama.ts";
 import type { ModelParts } from "./graph/stage-graph.ts";
 import { readVector } from "./graph/weight-tensor.ts";
 import { writeGraph } from "./onnx/write-graph.ts";
+import { hashFile } from "./provision/file-hash.ts";
 import { MANIFEST_FILE, type StageManifest } from "./stage-manifest.ts";
 import { isFirstStage, isLastStage, type StageSpec } from "./stage-spec.ts";
 
@@ -36,7 +35,7 @@ export async function buildStageFiles(
   const files = await Promise.all(
     names.map(async (name) => {
       const path = join(dir, name);
-      return { name, bytes: (await stat(path)).size, sha256: await sha256(path) };
+      return { name, bytes: (await stat(path)).size, sha256: await hashFile(path) };
     }),
   );
   const manifest = { ...origin, ...(await describe(model, spec)), files };
@@ -70,10 +69,3 @@ async function describe(model: ModelParts, spec: StageSpec) {
 /** The spec's taps that lie in the stage, in ascending order. */
 export const tapsInside = ({ taps, firstLayer, endLayer }: StageSpec): number[] =>
   taps.filter((layer) => layer > firstLayer && layer <= endLayer).toSorted((a, b) => a - b);
-
-/** Hex digest of a file. */
-export async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  return hash.digest("hex");
-}

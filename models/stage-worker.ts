@@ -1,38 +1,22 @@
-import { type MessagePort, parentPort } from "node:worker_threads";
 import { arithmeticName } from "./arithmetic.ts";
 import { KvBudgetError } from "./kv-cache.ts";
 import { LocalStageEngine } from "./local-stage-engine.ts";
 import { OrtStageMath } from "./ort-stage-math.ts";
+import { serveCalls } from "./serve-calls.ts";
 import type { StageEngine } from "./stage-engine.ts";
 import type {
+  StageAnswer,
   StageAnswers,
   StageCall,
   StageEngineOptions,
   StageFailure,
-  StageRequest,
-  StageResponse,
 } from "./worker-protocol.ts";
-
-/** Answers the requests of the thread that started this one. */
-function serve(port: MessagePort): void {
-  const host = new StageHost();
-  port.on("message", async ({ id, call }: StageRequest) => {
-    const respond = (response: StageResponse, transfer: ArrayBuffer[]) =>
-      port.postMessage(response, transfer);
-    try {
-      const answer = await host.perform(call);
-      respond({ id, answer }, call.kind === "run" ? buffersOf(answer as StageAnswers["run"]) : []);
-    } catch (error) {
-      respond({ id, failure: failureOf(error) }, []);
-    }
-  });
-}
 
 /** Owner of one stage's onnxruntime sessions, on a thread where nobody waits while they compute. */
 class StageHost {
   #engine: Promise<StageEngine> | undefined;
 
-  async perform(call: StageCall): Promise<StageAnswers[keyof StageAnswers]> {
+  async perform(call: StageCall): Promise<StageAnswer> {
     if (call.kind === "open") {
       this.#engine = open(call.options);
       await this.#engine;
@@ -75,12 +59,12 @@ function buffersOf({ hidden, taps }: StageAnswers["run"]): ArrayBuffer[] {
   return [...buffers].filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
-function failureOf(error: unknown): StageFailure {
-  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
-  const { name, message } = error;
-  if (!(error instanceof KvBudgetError)) return { name, message };
-  return { name, message, kvBytes: { needed: error.neededBytes, budget: error.budgetBytes } };
-}
-
-if (!parentPort) throw new Error("stage-worker.ts is started as a worker by WorkerStageEngine");
-serve(parentPort);
+const host = new StageHost();
+serveCalls<StageCall, StageAnswer, StageFailure>({
+  perform: (call) => host.perform(call),
+  detailOf: (error) =>
+    error instanceof KvBudgetError
+      ? { kvBytes: { needed: error.neededBytes, budget: error.budgetBytes } }
+      : undefined,
+  buffersOf: (call, answer) => (call.kind === "run" ? buffersOf(answer as StageAnswers["run"]) : []),
+});

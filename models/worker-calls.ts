@@ -11,7 +11,12 @@ export interface WorkerFailure {
   readonly message: string;
 }
 
-/** What the worker answers a request `{ id, call }` with: any number of parts, then the answer or a failure. */
+export interface WorkerRequest<Call> {
+  readonly id: number;
+  readonly call: Call;
+}
+
+/** What the worker answers a request with, under its id: any number of parts, then the answer or a failure. */
 export type WorkerResponse<Answer, Failure extends WorkerFailure, Part = never> =
   | { readonly id: number; readonly part: Part }
   | { readonly id: number; readonly answer: Answer }
@@ -96,7 +101,8 @@ export class WorkerCalls<
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<Answers[Kind]>();
     this.#pending.set(id, { onPart, resolve: resolve as (answer: Answers[Call["kind"]]) => void, reject });
-    this.#worker.postMessage({ id, call });
+    const request: WorkerRequest<Call> = { id, call };
+    this.#worker.postMessage(request);
     return promise;
   }
 

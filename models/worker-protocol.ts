@@ -2,7 +2,7 @@ import type { NodeId, TokenId } from "../decoding/ids.ts";
 import type { PathCounts } from "../decoding/path-tokens.ts";
 import type { SamplingParams } from "../decoding/sampling-params.ts";
 import type { DrawWishes, StageEngine, StageRun } from "./stage-engine.ts";
-import type { WorkerFailure, WorkerResponse } from "./worker-calls.ts";
+import type { WorkerFailure } from "./worker-calls.ts";
 
 export interface StageEngineOptions {
   /** Folder of a compiled stage. */
@@ -13,7 +13,7 @@ export interface StageEngineOptions {
   readonly kvBudgetBytes: number;
 }
 
-/** What `WorkerStageEngine` asks of its worker; each request gets one response with its id. */
+/** What `WorkerStageEngine` asks of its worker. */
 export type StageCall =
   | { readonly kind: "open"; readonly options: StageEngineOptions }
   | { readonly kind: "run"; readonly run: StageRun }
@@ -52,12 +52,7 @@ export type StageAnswers = {
   close: undefined;
 };
 
-export interface StageRequest {
-  readonly id: number;
-  readonly call: StageCall;
-}
-
-export type StageResponse = WorkerResponse<StageAnswers[keyof StageAnswers], StageFailure>;
+export type StageAnswer = StageAnswers[keyof StageAnswers];
 
 export interface StageFailure extends WorkerFailure {
   /** Of a `KvBudgetError`. */

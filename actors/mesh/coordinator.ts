@@ -4,7 +4,7 @@ import type { KeyEntry } from "../../transport/key-value.ts";
 import { eventSubject } from "../../transport/subjects.ts";
 import type { Message, Subscription } from "../../transport/transport.ts";
 import { dropMalformed, encodeJson, type PipelineMessage, parseJson } from "../messages.ts";
-import { isMixed, planArithmetic } from "./arithmetic.ts";
+import { type PlanArithmetic, planArithmetic } from "./arithmetic.ts";
 import { type Demand, demandSchema, SeenDemand } from "./demand.ts";
 import { Leadership } from "./leadership.ts";
 import { type MeshLink, repeat } from "./mesh-link.ts";
@@ -288,9 +288,9 @@ export class Coordinator {
       layers: layers.join(" "),
     });
     const arithmetic = this.#arithmetic(plan);
-    if (arithmetic !== undefined && isMixed(arithmetic)) {
+    if (arithmetic?.isMixed) {
       this.#link.log.write("warn", "stages run on unlike processors: other placements may flip a near-tie", {
-        arithmetic,
+        arithmetic: arithmetic.name,
       });
     }
   }
@@ -309,7 +309,7 @@ export class Coordinator {
     return Number.isFinite(least) ? least : undefined;
   }
 
-  #arithmetic(plan: Plan): string | undefined {
+  #arithmetic(plan: Plan): PlanArithmetic | undefined {
     return planArithmetic(plan.stages, (stage) => this.#stageActor(stage)?.arithmetic);
   }
 
@@ -343,7 +343,7 @@ export class Coordinator {
       stages: plan?.stages.length ?? 0,
       numerics: model.numerics,
       ...(kvTokens !== undefined && { kvTokens }),
-      ...(arithmetic !== undefined && { arithmetic }),
+      ...(arithmetic && { arithmetic: arithmetic.name }),
     };
     const absent = this.#absent();
     this.#absentSinceMs = absent === undefined ? undefined : (this.#absentSinceMs ?? nowMs);

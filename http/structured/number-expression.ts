@@ -1,7 +1,7 @@
 import { oneOf } from "./ebnf.ts";
 import { SchemaError } from "./schema-error.ts";
 import type { Schema } from "./schema-object.ts";
-import { naturals, wholeNumbers } from "./whole-numbers.ts";
+import { DIGITS_MAX, naturals, wholeNumbers } from "./whole-numbers.ts";
 
 /** EBNF of numbers within the bounds of the schema. Throws SchemaError; `path`: where the schema is. */
 export function numberExpression(type: "integer" | "number", schema: Schema, path: string): string {
@@ -25,7 +25,8 @@ export function numberExpression(type: "integer" | "number", schema: Schema, pat
   const choices = [wholeNumbers(low, high)];
   if (type === "number") choices.push(...fractions(Math.max(least, above), Math.min(greatest, below)));
   const possible = choices.filter((one) => one !== undefined);
-  if (possible.length === 0) throw new SchemaError(path, `no ${type} lies within these bounds`);
+  if (possible.length === 0)
+    throw new SchemaError(path, `no ${type} of at most ${DIGITS_MAX} digits lies within these bounds`);
   return oneOf(possible);
 }
 

@@ -29,6 +29,11 @@ const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
   null: [],
 };
 
+/** Each of them stands alone in its schema. */
+const COMBINED = ["$ref", "anyOf", "oneOf", "allOf", "const", "enum"] as const;
+
+const SUPPORTED: ReadonlySet<string> = new Set(["type", ...COMBINED, ...Object.values(KEYWORDS).flat()]);
+
 /** Counts beyond this make grammars that take long to compile. */
 const COUNT_MAX = 1000;
 const DEPTH_MAX = 200;
@@ -91,7 +96,9 @@ class SchemaCompiler {
     if (!isSchema(value)) throw new SchemaError(path, "a schema must be an object or true");
     const keys = Object.keys(value).filter((key) => value[key] !== undefined && !ANNOTATIONS.has(key));
     if (keys.length === 0) return ANY_VALUE;
-    for (const combined of ["$ref", "anyOf", "oneOf", "allOf", "const", "enum"]) {
+    const unknown = keys.find((key) => !SUPPORTED.has(key));
+    if (unknown !== undefined) throw new SchemaError(`${path}.${unknown}`, `${unknown} is not supported`);
+    for (const combined of COMBINED) {
       if (!keys.includes(combined)) continue;
       const isList = combined === "const" || combined === "enum";
       const other = keys.find((key) => key !== combined && !(isList && key === "type"));
@@ -150,10 +157,7 @@ class SchemaCompiler {
   }
 
   #typed(schema: Schema, keys: readonly string[], path: string, depth: number): string {
-    const types = schema.type === undefined ? [impliedType(keys, path)] : typesOf(schema.type, path);
-    const known = new Set(Object.values(KEYWORDS).flat());
-    const unknown = keys.find((key) => key !== "type" && !known.has(key));
-    if (unknown !== undefined) throw new SchemaError(`${path}.${unknown}`, `${unknown} is not supported`);
+    const types = schema.type === undefined ? impliedTypes(keys) : typesOf(schema.type, path);
     return oneOf(types.map((type) => this.#ofType(type, schema, path, depth)));
   }
 
@@ -290,11 +294,10 @@ function typesOf(type: unknown, path: string): string[] {
   throw new SchemaError(`${path}.type`, `it must be one or several of ${Object.keys(KEYWORDS).join(", ")}`);
 }
 
-/** A schema without a type lets other types through; answers have the one that its keywords speak of. */
-function impliedType(keys: readonly string[], path: string): string {
-  const found = Object.entries(KEYWORDS).find(([, own]) => keys.some((key) => own.includes(key)));
-  if (found !== undefined) return found[0];
-  throw new SchemaError(`${path}.${keys[0]}`, `${keys[0]} is not supported`);
+/** A schema without a type lets other types through; answers have the first one that its keywords speak of. */
+function impliedTypes(keys: readonly string[]): string[] {
+  const speaking = Object.keys(KEYWORDS).filter((type) => keys.some((key) => KEYWORDS[type]?.includes(key)));
+  return speaking.slice(0, 1);
 }
 
 function isOf(value: unknown, type: string): boolean {

@@ -1,5 +1,5 @@
 /** More digits than a double holds exactly are not written. */
-const DIGITS_MAX = 15;
+export const DIGITS_MAX = 15;
 const LARGEST = 10 ** DIGITS_MAX - 1;
 
 /** EBNF of the whole numbers from `least` to `greatest`, both of which may be infinite; undefined: of none. */

@@ -1,5 +1,5 @@
 import type { DraftCandidates, DraftContext, DraftRequest } from "../draft-engine.ts";
-import type { WorkerFailure, WorkerResponse } from "../worker-calls.ts";
+import type { WorkerFailure } from "../worker-calls.ts";
 
 export interface HeadEngineOptions {
   /** Folder that `compileDraftHead` gave. */
@@ -10,7 +10,7 @@ export interface HeadEngineOptions {
   readonly threads: number;
 }
 
-/** What `WorkerDraftEngine` asks of its worker; each request gets one answer with its id. */
+/** What `WorkerDraftEngine` asks of its worker. */
 export type DraftCall =
   | { readonly kind: "open"; readonly options: HeadEngineOptions }
   | {
@@ -40,15 +40,8 @@ export type DraftAnswers = {
 
 export type DraftAnswer = DraftAnswers[keyof DraftAnswers];
 
-export interface DraftWorkerRequest {
-  readonly id: number;
-  readonly call: DraftCall;
-}
-
 /** Candidates found by an expansion that tells, before its answer. */
 export type DraftPart = DraftCandidates;
-
-export type DraftWorkerResponse = WorkerResponse<DraftAnswer, DraftFailure, DraftPart>;
 
 export interface DraftFailure extends WorkerFailure {
   /** Of a `DraftContextError`. */

@@ -1,30 +1,38 @@
-import { GrammarCompiler, GrammarMatcher, TokenizerInfo } from "@mlc-ai/web-xgrammar";
+import { type CompiledGrammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from "@mlc-ai/web-xgrammar";
 import type { AnswerRule, TokenMask } from "../../decoding/token-mask.ts";
 import { GrammarError } from "../../decoding/token-mask.ts";
 import type { Tokenizer } from "../tokenizer.ts";
+import { CompiledGrammars, type GrammarLease } from "./compiled-grammars.ts";
 import { Utf8States } from "./utf8-states.ts";
 
 interface Progress {
   readonly key: string;
+  readonly grammar: GrammarLease<CompiledGrammar>;
   readonly matcher: GrammarMatcher;
   /** Tokens that the matcher has accepted. */
   accepted: number[];
 }
 
-/** Compiled rules are kept for the sessions that use them, and this many in all. */
+/** Matchers are kept for this many sessions. */
 const SESSIONS_MAX = 256;
+/** Compiled grammars are kept for the sessions that use them, and this many for those to come: one may take 50 MB. */
+export const IDLE_GRAMMARS_MAX = 8;
 
 /**
- * xgrammar in the calling thread. Its matchers are rolled back to what an answer has in common with the one
- * asked about before, so a mask costs as many steps as tokens are new.
+ * xgrammar in the calling thread, for one call at a time. Its matchers are rolled back to what an answer has in
+ * common with the one asked about before, so a mask costs as many steps as tokens are new. A grammar is compiled
+ * for the first session that has it.
  */
 export class GrammarEngine {
-  readonly #compiler: GrammarCompiler;
+  readonly #grammars: CompiledGrammars<CompiledGrammar>;
   readonly #utf8: Utf8States;
   readonly #progress = new Map<string, Progress>();
 
   private constructor(compiler: GrammarCompiler, utf8: Utf8States) {
-    this.#compiler = compiler;
+    this.#grammars = new CompiledGrammars(
+      (grammar) => compiler.compileStructuralTag(grammar),
+      IDLE_GRAMMARS_MAX,
+    );
     this.#utf8 = utf8;
   }
 
@@ -68,8 +76,11 @@ export class GrammarEngine {
   }
 
   release(session: string): void {
-    this.#progress.get(session)?.matcher.dispose();
+    const progress = this.#progress.get(session);
+    if (progress === undefined) return;
     this.#progress.delete(session);
+    progress.matcher.dispose();
+    progress.grammar.release();
   }
 
   async #progressOf(session: string, rule: AnswerRule): Promise<Progress> {
@@ -77,16 +88,27 @@ export class GrammarEngine {
     const known = this.#progress.get(session);
     if (known?.key === key) return known;
     this.release(session);
-    const compiled = await this.#compiler.compileStructuralTag(rule.grammar);
-    const matcher = await GrammarMatcher.createGrammarMatcher(compiled, [...rule.stopTokens]);
-    compiled.dispose();
-    const progress = { key, matcher, accepted: [] };
+    const grammar = await this.#grammars.take(rule.grammar);
+    const matcher = await matcherOf(grammar, rule.stopTokens);
+    const progress = { key, grammar, matcher, accepted: [] };
     this.#progress.set(session, progress);
     for (const oldest of this.#progress.keys()) {
       if (this.#progress.size <= SESSIONS_MAX) break;
       this.release(oldest);
     }
     return progress;
+  }
+}
+
+async function matcherOf(
+  grammar: GrammarLease<CompiledGrammar>,
+  stopTokens: readonly number[],
+): Promise<GrammarMatcher> {
+  try {
+    return await GrammarMatcher.createGrammarMatcher(grammar.compiled, [...stopTokens]);
+  } catch (error) {
+    grammar.release();
+    throw error;
   }
 }
 

@@ -1,7 +1,6 @@
 import type { AnswerRule, TokenMask } from "../../decoding/token-mask.ts";
-import type { WorkerFailure, WorkerResponse } from "../worker-calls.ts";
 
-/** What `GrammarMasks` asks of its worker; each request gets one response with its id. */
+/** What `GrammarMasks` asks of its worker. */
 export type GrammarCall =
   | { readonly kind: "open"; readonly modelPath: string }
   | {
@@ -17,10 +16,3 @@ export type GrammarAnswers = {
   next: TokenMask;
   release: undefined;
 };
-
-export interface GrammarRequest {
-  readonly id: number;
-  readonly call: GrammarCall;
-}
-
-export type GrammarResponse = WorkerResponse<GrammarAnswers[keyof GrammarAnswers], WorkerFailure>;

@@ -32,7 +32,7 @@ async function fingerprintOf(path: string): Promise<string> {
   return `${size}-${mtimeNs}-${ino}`;
 }
 
-/** SHA-256 of a file's bytes, computed now. */
+/** SHA-256 of a file's bytes, in hex, computed now. */
 export async function hashFile(path: string): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
   for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);

@@ -7,8 +7,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { memoryOf } from "../../bench/mesh-inventory.ts";
 import { spreadOf } from "../../bench/statistics.ts";
-import { churn, residentMiB, smallModel } from "./host-churn.ts";
+import { churn, smallModel } from "./host-churn.ts";
 import { HostMesh } from "./host-mesh.ts";
 import { processHere } from "./mesh-nodes.ts";
 
@@ -49,7 +50,7 @@ try {
     "tree host": await pidOf("tree"),
   };
   const sample = (count: number) =>
-    samples.push({ joins: count, mib: Object.values(staying).map(residentMiB) });
+    samples.push({ joins: count, mib: Object.values(staying).map((pid) => memoryOf(pid).residentMiB) });
   sample(0);
   const report = await churn(hosts, {
     joins,

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drain } from "../../cli/top.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
@@ -109,10 +108,4 @@ export async function churn(hosts: HostMesh, plan: ChurnPlan): Promise<ChurnRepo
     await Promise.all(asking);
   }
   return report;
-}
-
-/** Memory of a process that the kernel holds for it, MiB. */
-export function residentMiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
 }

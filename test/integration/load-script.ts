@@ -9,12 +9,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { listActors } from "../../bench/mesh-inventory.ts";
+import { listActors, memoryOf } from "../../bench/mesh-inventory.ts";
 import { startMesh } from "../../bench/running-mesh.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { connectNats } from "../../transport/nats.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
-import { cancelledSessions, heldSessions, leave, load, processorMs, usageOf } from "./load.ts";
+import { cancelledSessions, heldSessions, leave, load, openFilesOf, processorMs } from "./load.ts";
 
 const [streams = 64, minutes = 5, leavers = 1000] = process.argv.slice(2, 5).map(Number);
 const upOptions = process.argv.slice(5);
@@ -34,8 +34,7 @@ try {
   const rows: string[] = [];
   const row = (label: string) => {
     const cells = processes.map(([, pid]) => {
-      const { mib, files } = usageOf(pid);
-      return `${mib.toFixed(0)} / ${files}`;
+      return `${memoryOf(pid).residentMiB.toFixed(0)} / ${openFilesOf(pid)}`;
     });
     rows.push(`| ${label} | ${cells.join(" | ")} |`);
   };

@@ -7,7 +7,7 @@ import { type RunningMesh, startMesh } from "../../bench/running-mesh.ts";
 import { connectNats } from "../../transport/nats.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
-import { cancelledSessions, heldSessions, leave, load, usageOf } from "./load.ts";
+import { cancelledSessions, heldSessions, leave, load, openFilesOf } from "./load.ts";
 
 /** The short form of load-script.ts. */
 const MINUTES = 60_000;
@@ -53,7 +53,7 @@ test(
   "clients that leave at random points before the ends of their answers leave nothing behind",
   async () => {
     const pids = (await listActors(nats)).map(({ metadata }) => Number(metadata.pid));
-    const filesBefore = pids.map((pid) => usageOf(pid).files);
+    const filesBefore = pids.map(openFilesOf);
     const report = await leave(mesh, {
       ...{ count: 50, lanes: 16, prompts: PROMPTS, maxTokens: 256, piecesMax: 40, withinMs: 1000 },
     });
@@ -61,7 +61,7 @@ test(
     // Who left before the session was open has cancelled none.
     expect(await cancelledSessions(mesh)).toBeGreaterThanOrEqual((report.left - report.leftUnheard) / 2);
     await untilNothingIsHeld();
-    const grown = pids.map((pid, i) => usageOf(pid).files - (filesBefore[i] ?? 0));
+    const grown = pids.map((pid, i) => openFilesOf(pid) - (filesBefore[i] ?? 0));
     // A connection that is being closed may still be there.
     expect(Math.max(...grown)).toBeLessThan(10);
   },

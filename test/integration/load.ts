@@ -3,9 +3,9 @@ import * as v from "valibot";
 import { sessionAccountSchema } from "../../actors/messages.ts";
 import { listServiceStats } from "../../actors/runtime/service-list.ts";
 import type { RunningMesh } from "../../bench/running-mesh.ts";
-import { eventData } from "../../http/event-data.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { readMetric } from "../gateway-metrics.ts";
+import { answerEvents } from "./answer-events.ts";
 
 export interface LoadPlan {
   /** Streams at any moment. */
@@ -139,8 +139,8 @@ async function visit(
   const stays = byTime ? Number.POSITIVE_INFINITY : Math.floor(Math.random() * (piecesMax + 1));
   let pieces = 0;
   try {
-    for await (const { content, isLast } of answerEvents(await post(mesh, { ...ask, signal }))) {
-      if (isLast) return { left: false, pieces };
+    for await (const { content, finish } of answerEvents(await post(mesh, { ...ask, signal }))) {
+      if (finish !== undefined) return { left: false, pieces };
       if (pieces >= stays) leaving.abort();
       if (signal.aborted) break;
       if (content) pieces++;
@@ -151,35 +151,6 @@ async function visit(
     clearTimeout(timer);
   }
   return { left: true, pieces };
-}
-
-interface AnswerEvent {
-  readonly content: string;
-  /** Whether the answer ends with this piece. */
-  readonly isLast: boolean;
-  /** Of the whole answer, where the event tells them. */
-  readonly tokens: number;
-}
-
-/** Throws for an answer that fails, or that does not end as it should. */
-async function* answerEvents(response: Response): AsyncGenerator<AnswerEvent> {
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  let isDone = false;
-  for await (const data of eventData(response.body ?? new ReadableStream())) {
-    if (data === "[DONE]") {
-      isDone = true;
-      continue;
-    }
-    const { choices, usage, error } = JSON.parse(data);
-    if (error) throw new Error(error.message);
-    const choice = choices?.[0];
-    yield {
-      content: choice?.delta.content ?? "",
-      isLast: typeof choice?.finish_reason === "string",
-      tokens: usage?.completion_tokens ?? 0,
-    };
-  }
-  if (!isDone) throw new Error("the stream ended without [DONE]");
 }
 
 /** What Linux tells processor times in. */
@@ -206,11 +177,8 @@ export function processorMs(pid: number): number {
   return ((user ?? 0) + (system ?? 0)) * TICK_MS;
 }
 
-/** Memory of a process, MiB, and its open files; Linux only. */
-export function usageOf(pid: number): { mib: number; files: number } {
-  const kib = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-  return { mib: kib / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
-}
+/** How many files a process has open; Linux only. */
+export const openFilesOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 /** Sessions that the gateway has seen cancelled since it began. */
 export async function cancelledSessions(mesh: RunningMesh): Promise<number> {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, type RunningMesh } from "../../bench/running-mesh.ts";
 import { type MeshSnapshot, MeshWatch, type WatchOptions } from "../../cli/top-snapshot.ts";
-import { eventData } from "../../http/event-data.ts";
+import { AnswerError, answerEvents } from "./answer-events.ts";
 import type { HostPlace } from "./host-network.ts";
 
 const MAIN = join(import.meta.dir, "../../cli/main.ts");
@@ -135,7 +135,6 @@ export async function stream(
       messages: [{ role: "user", content }],
     }),
   });
-  if (!response.ok || response.body === null) throw new Error(`${response.status}: ${await response.text()}`);
   const result = {
     text: "",
     finish: undefined as string | undefined,
@@ -143,18 +142,19 @@ export async function stream(
   };
   let [count, lastAtMs, longestPauseMs] = [0, performance.now(), 0];
   let [firstTextMs, lastTextMs] = [Number.NaN, Number.NaN];
-  for await (const data of eventData(response.body)) {
-    if (data === "[DONE]") continue;
-    longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAtMs);
-    lastAtMs = performance.now();
-    const event = JSON.parse(data);
-    if (event.error !== undefined) result.error = event.error.message;
-    const text: string = event.choices?.[0]?.delta?.content ?? "";
-    result.text += text;
-    if (text !== "") lastTextMs = lastAtMs;
-    if (Number.isNaN(firstTextMs)) firstTextMs = lastTextMs;
-    result.finish = event.choices?.[0]?.finish_reason ?? result.finish;
-    options.onEvent?.(++count);
+  try {
+    for await (const { content: text, finish } of answerEvents(response)) {
+      longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAtMs);
+      lastAtMs = performance.now();
+      result.text += text;
+      if (text !== "") lastTextMs = lastAtMs;
+      if (Number.isNaN(firstTextMs)) firstTextMs = lastTextMs;
+      result.finish = finish ?? result.finish;
+      options.onEvent?.(++count);
+    }
+  } catch (error) {
+    if (!(error instanceof AnswerError)) throw error;
+    result.error = error.message;
   }
   return { ...result, longestPauseMs, decodeMs: lastTextMs - firstTextMs };
 }

@@ -7,6 +7,7 @@ import { startMesh } from "../../bench/running-mesh.ts";
 import { formatSpread, spreadOf } from "../../bench/statistics.ts";
 import { eventData } from "../../http/event-data.ts";
 import { readMetric } from "../gateway-metrics.ts";
+import { answerEvents } from "./answer-events.ts";
 
 const ROUNDS = 12;
 const TOKENS = 96;
@@ -35,11 +36,9 @@ async function ask(round: number, watched: boolean): Promise<Measure> {
     }),
   });
   let [firstMs, lastMs, tokens] = [0, 0, 0];
-  for await (const data of eventData(response.body ?? new ReadableStream())) {
-    if (data === "[DONE]") break;
-    const chunk = JSON.parse(data);
-    tokens = chunk.usage?.completion_tokens ?? tokens;
-    if (!chunk.choices[0]?.delta.content) continue;
+  for await (const event of answerEvents(response)) {
+    tokens += event.tokens;
+    if (event.content === "") continue;
     lastMs = performance.now();
     firstMs ||= lastMs;
   }

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import Ajv from "ajv/dist/2020";
-import { allows, GrammarError } from "../../../decoding/token-mask.ts";
+import { allows } from "../../../decoding/token-mask.ts";
 import { SchemaError } from "../../../http/structured/schema-error.ts";
 import { schemaGrammar } from "../../../http/structured/schema-grammar.ts";
 import { GrammarEngine } from "../../../models/grammar/grammar-engine.ts";
 import { BYTE_END, byteTokenizer } from "../../models/grammar/byte-tokenizer.ts";
 import { seededRandom } from "../../simulation/world.ts";
+import { letsThrough } from "./held-text.ts";
 import { randomSchema } from "./random-schema.ts";
 
 const ajv = new Ajv({
@@ -58,22 +59,10 @@ async function drawnText(schema: unknown, random: () => number): Promise<string 
   }
 }
 
-/** Whether the grammar lets the text through, to its end. */
-async function accepts(schema: unknown, value: string): Promise<boolean> {
-  const grammar = JSON.stringify({
-    type: "structural_tag",
-    format: { type: "grammar", grammar: schemaGrammar(schema) },
-  });
-  const answer = [...new TextEncoder().encode(value)];
-  try {
-    const mask = await engine.next("accepts", { grammar, stopTokens: [BYTE_END] }, answer);
-    return allows(mask, BYTE_END);
-  } catch (error) {
-    if (error instanceof GrammarError) return false;
-    throw error;
-  } finally {
-    engine.release("accepts");
-  }
+/** Whether the schema's grammar lets the text through, to its end. */
+function accepts(schema: unknown, value: string): Promise<boolean> {
+  const format = { type: "grammar", grammar: schemaGrammar(schema) };
+  return letsThrough(engine, JSON.stringify({ type: "structural_tag", format }), value);
 }
 
 describe("the grammar of a JSON schema", () => {
