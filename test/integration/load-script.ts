@@ -4,7 +4,7 @@
  *
  *   bun test/integration/load-script.ts [streams] [minutes] [leavers] [up's own options]
  *
- * `--kv-memory 32MB` is so little that stages reach what they may keep within a minute.
+ * `--kv-memory 32MB` is so little that stages reach what they may keep within half a minute.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
