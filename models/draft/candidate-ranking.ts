@@ -15,6 +15,8 @@ export interface NoiseTrust {
    * drafter that gives those the right probability on average gives most of them too much.
    */
   readonly weight: number;
+  /** Most that this takes from a log-probability: of the unlikeliest tokens, all are about as doubtful. */
+  readonly doubtMax: number;
   /** Of the probabilities that are left, not of the order. */
   readonly sharpness: number;
 }
@@ -27,9 +29,9 @@ const UNNAMED_MIN = 0.15;
 /**
  * The `topK` best of `children`, best first (lower token id on ties).
  *
- * With a coupling, a child's worth is its log-probability times `weight` plus the very Gumbel noise that the
- * target will add at that position: the target takes the argmax of such sums, so whoever leads them here is
- * the likely choice there. What that leaves of each child's probability is the softmax of the sums
+ * With a coupling, a child's worth is its log-probability as far as it is believed, plus the very Gumbel noise
+ * that the target will add at that position: the target takes the argmax of such sums, so whoever leads them
+ * here is the likely choice there. What that leaves of each child's probability is the softmax of the sums
  * times `sharpness`, against the mass that no child has.
  */
 export function rankChildren(
@@ -43,15 +45,17 @@ export function rankChildren(
   return ranked.slice(0, topK);
 }
 
-function coupled(
-  children: readonly Child[],
-  { weight, sharpness }: NoiseTrust,
-  { noise, position }: Coupling,
-): Child[] {
+/** What a log-probability counts for beside the noise. */
+export function believed(logProb: number, { weight, doubtMax }: NoiseTrust): number {
+  return Math.max(weight * logProb, logProb - doubtMax);
+}
+
+function coupled(children: readonly Child[], trust: NoiseTrust, { noise, position }: Coupling): Child[] {
+  const { weight, sharpness } = trust;
   let named = 0;
   const sums = children.map(({ token, logProb }) => {
     named += Math.exp(logProb);
-    return sharpness * (weight * logProb + noise.gumbel(position, token));
+    return sharpness * (believed(logProb, trust) + noise.gumbel(position, token));
   });
   const rest = Math.max(1 - named, UNNAMED_MIN);
   sums.push(sharpness * (weight * Math.log(rest) + GUMBEL_MEAN));

@@ -2,10 +2,22 @@ import { LogitAdjustment, type LogitSpace } from "../../decoding/logit-adjustmen
 import { NO_COUNTS, type PathCounts } from "../../decoding/path-tokens.ts";
 import type { SamplingParams } from "../../decoding/sampling-params.ts";
 import { topK } from "../../decoding/truncation.ts";
+import { believed, type NoiseTrust } from "./candidate-ranking.ts";
 import type { Child } from "./tree-growth.ts";
+import type { VocabularyNoise } from "./vocabulary-noise.ts";
 
-/** Most likely draft tokens that are looked at; the noise of all others is never computed. */
+/** Most likely draft tokens that are looked at where the noise does not choose them. */
 const CANDIDATES_MAX = 128;
+/** Tokens that the noise chooses: as many as a request can ask for. */
+const COUPLED_MAX = 64;
+
+/** The noise that the target will add, and how far it tells the choice. */
+export interface VocabularyCoupling {
+  readonly noise: VocabularyNoise;
+  /** Absolute position of the candidate tokens. */
+  readonly position: number;
+  readonly trust: NoiseTrust;
+}
 
 /**
  * Where a guess's log-probability lies among the target's logits. `shift`: the logarithmic total, in the mean
@@ -31,6 +43,8 @@ export class HeadDistribution {
   readonly #space: LogitSpace;
   /** By token id: its place in the vocabulary, or -1. Made when it is first needed. */
   #places: Int32Array | undefined;
+  /** Scratch memory [draftVocabulary]. */
+  #sums: Float32Array | undefined;
 
   /** `vocabulary`: [draftVocabulary] token ids. */
   constructor(vocabulary: Int32Array) {
@@ -40,18 +54,64 @@ export class HeadDistribution {
 
   /**
    * The most likely tokens, best first, with their log-probabilities. `logProbs`: [draftVocabulary], and
-   * afterwards what they were. `counts`: of the tokens before.
+   * afterwards what they were. `counts`: of the tokens before. With a coupling, and where the sampler cuts
+   * nothing off, they are those that are likeliest to be drawn with that noise, in no particular order.
    */
-  shaped(logProbs: Float32Array, sampling: SamplingParams, counts: PathCounts = NO_COUNTS): Child[] {
+  shaped(
+    logProbs: Float32Array,
+    sampling: SamplingParams,
+    counts: PathCounts = NO_COUNTS,
+    coupling?: VocabularyCoupling,
+  ): Child[] {
     if (sampling.logitBias.length === 0 && counts.tokens.length === 0) {
-      return truncated(logProbs, this.#vocabulary, sampling, 0);
+      return this.#chosen(logProbs, sampling, 0, coupling);
     }
     this.#adjustment.apply(logProbs, sampling, counts, this.#space);
     try {
-      return truncated(logProbs, this.#vocabulary, sampling, logSum(logProbs));
+      return this.#chosen(logProbs, sampling, logSum(logProbs), coupling);
     } finally {
       this.#adjustment.undo(logProbs);
     }
+  }
+
+  /** `logMass`: logarithm of the sum of exp(logits). */
+  #chosen(
+    logits: Float32Array,
+    sampling: SamplingParams,
+    logMass: number,
+    coupling: VocabularyCoupling | undefined,
+  ): Child[] {
+    const { temperature, topK: k, topP, minP } = sampling;
+    const isWhole = k === 0 && topP === 1 && minP === 0;
+    if (coupling === undefined || temperature === 0 || !isWhole) {
+      return truncated(logits, this.#vocabulary, sampling, logMass);
+    }
+    const scale = 1 / temperature;
+    return this.#drawn(logits, scale, scale === 1 ? logMass : logSum(logits, scale), coupling);
+  }
+
+  /**
+   * Those with the greatest sums of belief and noise, in all of the vocabulary: one in ten of the draft tokens
+   * that a target draws at temperature 1 is none of the likeliest 128, and its noise is what gives it away.
+   */
+  #drawn(
+    logits: Float32Array,
+    scale: number,
+    logTotal: number,
+    { noise, position, trust }: VocabularyCoupling,
+  ): Child[] {
+    const gumbel = noise.at(position);
+    this.#sums ??= new Float32Array(logits.length);
+    const sums = this.#sums;
+    for (let i = 0; i < sums.length; i++) {
+      sums[i] = believed(logits[i]! * scale - logTotal, trust) + gumbel[i]!;
+    }
+    const indices = new Int32Array(Math.min(COUPLED_MAX, sums.length));
+    topK(sums, indices.length, indices);
+    return Array.from(indices, (index) => ({
+      token: this.#vocabulary[index]!,
+      logProb: Math.min(logits[index]! * scale - logTotal, 0),
+    }));
   }
 
   #placeOf(token: number): number {

@@ -9,7 +9,7 @@ import { SuffixText } from "./suffix-text.ts";
 import type { Child } from "./tree-growth.ts";
 
 /** Counted frequencies are no model's probabilities. */
-const NOISE_TRUST: NoiseTrust = { weight: 1, sharpness: 1 };
+const NOISE_TRUST: NoiseTrust = { weight: 1, doubtMax: 0, sharpness: 1 };
 
 interface TextSession {
   readonly text: SuffixText;

@@ -4,10 +4,11 @@ import { Noise } from "../../../decoding/noise.ts";
 import { PathTokens } from "../../../decoding/path-tokens.ts";
 import { Sampler, sampleToken } from "../../../decoding/sampling.ts";
 import { GREEDY, type SamplingParams } from "../../../decoding/sampling-params.ts";
-import { rankChildren } from "../../../models/draft/candidate-ranking.ts";
+import { believed, type NoiseTrust, rankChildren } from "../../../models/draft/candidate-ranking.ts";
 import { GUESS_SPACE, HeadDistribution, MIN_P_SHARE } from "../../../models/draft/head-distribution.ts";
 import { mixDistributions } from "../../../models/draft/mixture.ts";
 import type { Child } from "../../../models/draft/tree-growth.ts";
+import { VocabularyNoise } from "../../../models/draft/vocabulary-noise.ts";
 
 const logSoftmax = (logits: readonly number[]): Float32Array => {
   const logTotal = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
@@ -17,7 +18,9 @@ const logSoftmax = (logits: readonly number[]): Float32Array => {
 const childrenOf = (logits: readonly number[]): Child[] =>
   [...logSoftmax(logits)].map((logProb, token) => ({ token, logProb: Math.min(logProb, 0) }));
 /** As the target adds its noise. */
-const PLAIN = { weight: 1, sharpness: 1 };
+const PLAIN: NoiseTrust = { weight: 1, doubtMax: 0, sharpness: 1 };
+/** As a drafter doubts itself. */
+const DOUBTING: NoiseTrust = { weight: 1.5, doubtMax: 2.5, sharpness: 0.76 };
 const massOf = (children: readonly Child[]) =>
   children.reduce((sum, { logProb }) => sum + Math.exp(logProb), 0);
 
@@ -132,7 +135,7 @@ describe("ranking", () => {
       { token: 4, logProb: -2 },
       { token: 3, logProb: -1 },
     ];
-    expect(rankChildren(children, 2, { weight: 2, sharpness: 0.5 }, undefined)).toEqual([
+    expect(rankChildren(children, 2, DOUBTING, undefined)).toEqual([
       { token: 3, logProb: -1 },
       { token: 9, logProb: -1 },
     ]);
@@ -142,12 +145,7 @@ describe("ranking", () => {
     fc.assert(
       fc.property(logitArrays, fc.nat(), (logits, seed) => {
         const children = childrenOf(logits);
-        const ranked = rankChildren(
-          children,
-          10,
-          { weight: 1.3, sharpness: 0.8 },
-          { noise: new Noise(seed), position: 3 },
-        );
+        const ranked = rankChildren(children, 10, DOUBTING, { noise: new Noise(seed), position: 3 });
         expect(massOf(ranked)).toBeLessThan(1);
         expect(ranked.every(({ logProb }) => logProb <= 0)).toBeTrue();
       }),
@@ -161,8 +159,9 @@ test("the more a log-probability weighs, the less the noise turns the order over
       const children = childrenOf(logits);
       const coupling = { noise: new Noise(seed), position: 3 };
       const rankOfLikeliest = (weight: number) => {
+        const trust = { ...PLAIN, weight, doubtMax: Number.POSITIVE_INFINITY };
         const best = Math.max(...children.map(({ logProb }) => logProb));
-        const ranked = rankChildren(children, children.length, { weight, sharpness: 1 }, coupling);
+        const ranked = rankChildren(children, children.length, trust, coupling);
         const places = ranked.map(({ token }) => children[token]!.logProb);
         return places.indexOf(best);
       };
@@ -170,6 +169,74 @@ test("the more a log-probability weighs, the less the noise turns the order over
       expect(ranks).toEqual(ranks.toSorted((a, b) => b - a));
     }),
   );
+});
+
+test("likely guesses are told apart more than the target would, unlikely ones as it does", () => {
+  const apart = (logProb: number) => believed(logProb, DOUBTING) - believed(logProb - 1, DOUBTING);
+  expect(believed(0, DOUBTING)).toBe(0);
+  expect(apart(-1)).toBeCloseTo(1.5, 12);
+  expect(apart(-9)).toBeCloseTo(1, 12);
+  expect(believed(-9, DOUBTING)).toBeCloseTo(-11.5, 12);
+});
+
+describe("candidates that the noise chooses", () => {
+  const VOCABULARY = Int32Array.from({ length: 3000 }, (_, i) => 2 * i + 1);
+  const distribution = new HeadDistribution(VOCABULARY);
+  const SEED = 5;
+  const noise = new VocabularyNoise(VOCABULARY, new Noise(SEED));
+  const coupledAt = (position: number, trust = DOUBTING) => ({ noise, position, trust });
+  /** A long tail: the likeliest 128 of 3,000 have less than half of the mass. */
+  const logits = Array.from(VOCABULARY, (token) => ((token * 7919) % 3001) / 600);
+
+  test("are the best of the whole vocabulary, and what they were worth", () => {
+    for (const temperature of [0.5, 1, 1.3]) {
+      const sampling = { ...GREEDY, temperature, seed: SEED };
+      const logProbs = logSoftmax(logits);
+      const coupling = { noise: new Noise(SEED), position: 40 };
+      const tempered = logSoftmax(logits.map((logit) => logit / temperature));
+      const all = [...tempered].map((logProb, i) => ({ token: VOCABULARY[i]!, logProb }));
+      const wanted = rankChildren(all, 20, DOUBTING, coupling);
+      const chosen = distribution.shaped(logProbs, sampling, undefined, coupledAt(40));
+      const found = rankChildren(chosen, 20, DOUBTING, coupling);
+      expect(found.map(({ token }) => token)).toEqual(wanted.map(({ token }) => token));
+      for (const { token, logProb } of chosen) {
+        expect(logProb).toBeCloseTo(all.find((child) => child.token === token)!.logProb, 4);
+      }
+    }
+  });
+
+  test("hold what a target of the same logits draws, however unlikely that is", () => {
+    const sampling = { ...GREEDY, temperature: 1, seed: SEED };
+    const logProbs = logSoftmax(logits);
+    for (let position = 1; position <= 50; position++) {
+      const inTarget = new Float32Array(6001).fill(Number.NEGATIVE_INFINITY);
+      for (const [i, token] of VOCABULARY.entries()) inTarget[token] = logProbs[i]!;
+      const chosen = distribution.shaped(logProbs, sampling, undefined, coupledAt(position, PLAIN));
+      const coupling = { noise: new Noise(SEED), position };
+      const [first] = rankChildren(chosen, 1, PLAIN, coupling);
+      expect(first!.token).toBe(sampleToken(inTarget, sampling, position));
+    }
+  });
+
+  test("are the likeliest ones where the sampler draws without noise, or from a part of the tokens", () => {
+    const logProbs = logSoftmax(logits);
+    for (const cut of [{ temperature: 0 }, { topK: 40 }, { topP: 0.4 }, { minP: 0.2 }]) {
+      const sampling = { ...GREEDY, temperature: 1, seed: SEED, ...cut };
+      expect(distribution.shaped(logProbs, sampling, undefined, coupledAt(40))).toEqual(
+        distribution.shaped(logProbs, sampling),
+      );
+    }
+  });
+});
+
+test("the noise of a vocabulary is the target's, at whatever positions it was asked for before", () => {
+  const vocabulary = Int32Array.of(3, 8, 9, 40_001);
+  const rows = new VocabularyNoise(vocabulary, new Noise(77));
+  const noise = new Noise(77);
+  for (const position of [0, 5, 21, 5, 6, 37, 21, 5]) {
+    const wanted = Float32Array.from(vocabulary, (token) => noise.gumbel(position, token));
+    expect(rows.at(position)).toEqual(wanted);
+  }
 });
 
 describe("a mixture", () => {
