@@ -6,8 +6,10 @@ import { startMesh } from "../../bench/running-mesh.ts";
 import { writeTinyGguf } from "../tiny-gguf.ts";
 
 const TIMEOUT_MS = 120_000;
-/** Keeps the small model from ending an answer by its token for that. */
-const NO_END = { 2: -100 };
+/** Keeps the small model from ending an answer, by either of its tokens for that: whose turn it is must not be chance. */
+const NO_END = { 0: -100, 2: -100 };
+/** Whoever is let in against the rules answers for minutes: the test shall say so, and not wait. */
+const REFUSED_WITHIN_MS = 60_000;
 
 test(
   "up --max-sessions 1 --queue 1 lets one in, one wait for --queue-wait, and refuses the third",
@@ -21,7 +23,7 @@ test(
       ...["--stages", "2", "--model", model, "--drafter", "none", ...slow],
       ...["--max-sessions", "1", "--queue", "1", "--queue-wait", "4"],
     );
-    const ask = (stream: boolean, signal?: AbortSignal) =>
+    const ask = (stream: boolean, signal: AbortSignal) =>
       fetch(`${mesh.url}/v1/completions`, {
         method: "POST",
         headers: { "content-type": "application/json" },
@@ -32,14 +34,15 @@ test(
           logit_bias: NO_END,
           stream,
         }),
-        ...(signal && { signal }),
+        signal,
       });
     const leaving = new AbortController();
     const first = await ask(true, leaving.signal);
     expect(first.status).toBe(200);
     // Whoever does not read has left as soon as memory is collected.
     const read = first.text().catch((error: Error) => error.name);
-    const others = await Promise.all([ask(false), ask(false)]);
+    const inTime = AbortSignal.timeout(REFUSED_WITHIN_MS);
+    const others = await Promise.all([ask(false, inTime), ask(false, inTime)]);
     const [full, late] = others.toSorted((a, b) => a.status - b.status);
     expect([full?.status, late?.status]).toEqual([429, 503]);
     expect(await full?.json()).toMatchObject({ error: { code: "queue_full" } });
