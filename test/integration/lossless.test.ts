@@ -71,8 +71,8 @@ const commitsOf = (answers: readonly Answer[]) => answers.reduce((sum, { commits
 
 /** Precise numerics have one split in each run, the seed says which: only the engine's arithmetic differs. */
 describe.each([
-  ["fast", WHOLE ? 1 : 6, SPLITS],
-  ["precise", WHOLE ? 1 : 8, WHOLE ? SPLITS : [SPLITS[SEED % SPLITS.length]!]],
+  ["fast", WHOLE ? 1 : 10, SPLITS],
+  ["precise", WHOLE ? 1 : 12, WHOLE ? SPLITS : [SPLITS[SEED % SPLITS.length]!]],
 ] as const)("numerics %s", (numerics, step, splits) => {
   let shares: Question[][];
   let plain: Answer[][];
