@@ -55,13 +55,14 @@ export async function startMeshIn(
   const collected = Promise.all([collect(child.stdout), collect(child.stderr)]);
   const url = `http://127.0.0.1:${port}`;
   const deadline = performance.now() + START_MS_MAX;
-  while (!(await isServing(url)) && !/waits for hosts.*Press Ctrl-C/s.test(output)) {
+  // The gateway serves a moment before `up` knows it; a stop in between is one of a start that was called off.
+  while (!output.includes("Press Ctrl-C to stop.")) {
     if (child.exitCode !== null || performance.now() > deadline) {
       child.kill("SIGKILL");
       await collected;
       throw new Error(`flowmesh up does not serve (exit code ${child.exitCode}):\n${output}`);
     }
-    await Bun.sleep(200);
+    await Bun.sleep(50);
   }
   const natsToken = optionValue(args, "--nats-token");
   return {
@@ -86,14 +87,6 @@ export async function startMeshIn(
 function optionValue(args: readonly string[], option: string): string | undefined {
   const at = args.indexOf(option);
   return at === -1 ? undefined : args[at + 1];
-}
-
-async function isServing(url: string): Promise<boolean> {
-  try {
-    return (await fetch(`${url}/health`)).ok;
-  } catch {
-    return false;
-  }
 }
 
 /** Processes that descend from `pid`, by the kernel's own record. */

@@ -45,8 +45,6 @@ test(
     // Rates are rounded, so that two splits can seem as fast as each other.
     const fastest = tried.filter((_, index) => rates[index] === Math.max(...rates));
     expect(fastest.map(([, ...split]) => split.slice(0, 2))).toContainEqual([stages, threads]);
-    // It says so a moment after it serves.
-    while (!first.output().includes("Press Ctrl-C")) await Bun.sleep(20);
     expect(first.output()).toContain(` in ${stages} stage`);
     const nats = await connectNats({ url: first.natsUrl, name: "test" });
     expect(await listBuckets(nats)).toEqual([`flow_${first.mesh}`]);
