@@ -52,7 +52,7 @@ export interface TreeManagerOptions {
   readonly makePolicy: (stageCount: number) => Policy;
   /** The newest measured t(n) of the stages. */
   readonly costs: () => PipelineCosts;
-  /** Prompt tokens a segment, so that a chunk's hidden rows stay under 256 KiB. */
+  /** Prompt tokens a segment, at most, so that a chunk's hidden rows stay under 256 KiB. */
   readonly chunkNodes: number;
   /** What stages and drafter are expected to have rows of; shared by all sessions. */
   readonly kept: KeptPrefixes;

@@ -3,6 +3,7 @@ import { DraftTree } from "./draft-tree.ts";
 import { FirstStage } from "./first-stage.ts";
 import { NO_NODE, type NodeId, nodeId, type TokenId, tokenId } from "./ids.ts";
 import { type DraftSize, mayPublish, type Policy, type PolicyView } from "./policies/policy.ts";
+import { chunkLength } from "./prompt-chunks.ts";
 import type { SegmentNodes, Walk } from "./segment.ts";
 import { type EndRule, endsAt } from "./walk.ts";
 
@@ -59,7 +60,7 @@ export interface FlowOptions {
   readonly rule: EndRule;
   readonly policy: Policy;
   readonly stageCount: number;
-  /** Prompt tokens a segment. */
+  /** Prompt tokens a segment, at most. */
   readonly chunkNodes: number;
   readonly hasDrafter: boolean;
   /** The first tokens of prompt and answer that stages and drafter are expected to have rows of; not all of them. */
@@ -349,8 +350,10 @@ export class SessionFlow {
   }
 
   #sendChunk(): FlowEffect {
+    const { chunkNodes, costs } = this.#options;
     const from = this.#prefilled;
-    const tokens = this.#journal.slice(from, from + this.#options.chunkNodes);
+    const length = chunkLength(this.#journal.length - from, chunkNodes, costs());
+    const tokens = this.#journal.slice(from, from + length);
     const ids = Uint32Array.from(tokens, () => this.#nextId++);
     const nodes = {
       ids,
