@@ -1,13 +1,15 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, constants, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { groupOf, HOUSE_CHECKS, type HouseCheck, TEST_GROUPS, type TestGroup } from "./check-groups.ts";
 import { readJunitCounts, readJunitFailures, type TestCounts } from "./test-report.ts";
 
 /** For the tests that say nothing themselves; a first run compiles a model and fetches programs. */
 const TEST_TIMEOUT_MS = 60_000;
+/** For those that wait for a processor too. */
+const LEFTOVER_TIMEOUT_MS = 20 * 60_000;
 const ROOT = join(import.meta.dir, "..");
-/** Their clocks are simulated: what else the machine does cannot change a result, so their files share it out. */
+/** Their clocks are simulated: what else the machine does cannot change a result, so they take what others leave of it. */
 const TIMELESS: ReadonlySet<TestGroup> = new Set(["simulation"]);
 
 /** Run by bun itself, so that no node is needed. */
@@ -38,23 +40,27 @@ export interface CheckOptions {
 
 /** `flowmesh test`: gives the exit code. The last line is `N passed, N failed`, over checks and tests. */
 export async function check({ only, filters, root = ROOT }: CheckOptions): Promise<number> {
-  const outcomes: Outcome[] = [];
+  const outcomes: (Outcome | Promise<Outcome>)[] = [];
   for (const name of HOUSE_CHECKS) {
     if (filters.length > 0 || (only ?? name) !== name) continue;
     outcomes.push(await timed(name, () => runHouseCheck(name, root)));
   }
   const files = await testFiles(filters, root);
-  for (const name of TEST_GROUPS) {
-    const own = files.filter((path) => groupOf(path) === name);
-    if ((only ?? name) !== name || own.length === 0) continue;
-    const run = TIMELESS.has(name) ? runSideBySide : runTests;
-    outcomes.push(await timed(name, () => run(own, root)));
+  const groups = TEST_GROUPS.filter((name) => (only ?? name) === name)
+    .map((name) => ({ name, own: files.filter((path) => groupOf(path) === name) }))
+    .filter(({ own }) => own.length > 0);
+  for (const [index, { name, own }] of groups.entries()) {
+    const followed = index + 1 < groups.length;
+    if (TIMELESS.has(name)) {
+      const lanes = followed ? 1 : availableParallelism();
+      outcomes.push(timed(name, () => runBeside(own, root, lanes)));
+    } else outcomes.push(await timed(name, () => runTests(own, root)));
   }
   if (outcomes.length === 0)
     process.stderr.write(
       `there is no test file ${filters.length > 0 ? `with ${filters.join(" or ")} in its path` : "in this group"}\n`,
     );
-  return summarise(outcomes);
+  return summarise(await Promise.all(outcomes));
 }
 
 async function timed(name: string, run: () => Promise<Result>): Promise<Outcome> {
@@ -84,16 +90,21 @@ async function testFiles(filters: readonly string[], root: string): Promise<stri
   return paths.filter(wanted).sort();
 }
 
-/** Each file by itself, as many at once as there are processors; what a file says is shown when it has ended. */
-async function runSideBySide(files: readonly string[], root: string): Promise<Result> {
+/**
+ * Each file by itself, so many at once, when nothing else wants the processor; what a file says is shown when it has
+ * ended.
+ */
+async function runBeside(files: readonly string[], root: string, lanes: number): Promise<Result> {
   const results: Result[] = [];
   const left = [...files];
   const lane = async () => {
     for (let file = left.shift(); file !== undefined; file = left.shift()) {
-      results.push(await runTests([file], root, "pipe"));
+      results.push(
+        await runTests([file], root, { output: "pipe", priority: constants.priority.PRIORITY_BELOW_NORMAL }),
+      );
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
   return {
     passed: sum(results, "passed"),
     failed: sum(results, "failed"),
@@ -108,7 +119,7 @@ const sum = (results: readonly TestCounts[], count: keyof TestCounts): number =>
 async function runTests(
   files: readonly string[],
   root: string,
-  output: "inherit" | "pipe" = "inherit",
+  { output = "inherit", priority }: { output?: "inherit" | "pipe"; priority?: number } = {},
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), "flowmesh-test-"));
   try {
@@ -116,7 +127,7 @@ async function runTests(
     const command = [
       process.execPath,
       "test",
-      `--timeout=${TEST_TIMEOUT_MS}`,
+      `--timeout=${priority === undefined ? TEST_TIMEOUT_MS : LEFTOVER_TIMEOUT_MS}`,
       "--reporter=junit",
       `--reporter-outfile=${report}`,
     ];
@@ -124,6 +135,7 @@ async function runTests(
       cwd: root,
       stdio: ["ignore", output, output],
     });
+    if (priority !== undefined) setPriority(run.pid, priority);
     const said = [run.stdout, run.stderr].map((stream) => (stream ? new Response(stream).text() : ""));
     const code = await run.exited;
     for (const text of await Promise.all(said)) process.stderr.write(text);

@@ -1,12 +1,14 @@
 /**
- * Clients that leave in the middle of an answer: time from there until the last of stages, drafter, tree manager
+ * Clients that leave in the middle of a prompt or an answer: time from there until the last of stages, drafter, tree manager
  * and gateway has let go of the session. Each actor is asked again as soon as it has answered, so that a figure is
  * at most one round trip too high.
  *
  *   bun test/integration/leaving-script.ts [--stages 4] [--times 100] [up's own options after --]
  */
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { listActors } from "../../bench/mesh-inventory.ts";
+import { readPrompts } from "../../bench/prompts.ts";
 import { startMesh } from "../../bench/running-mesh.ts";
 import { quantile } from "../../bench/statistics.ts";
 import { connectNats } from "../../transport/nats.ts";
@@ -19,14 +21,13 @@ const { values, positionals } = parseArgs({
   },
   allowPositionals: true,
 });
-const PROMPTS = [
-  "Tell me of the sea.",
-  "What is a pipeline?",
-  "Name as many rivers as you can.",
-  "Why is the sky blue?",
-];
 const STATS_TIMEOUT_MS = 10_000;
 const decoder = new TextDecoder();
+const prompts = await readPrompts(join(import.meta.dir, "../../bench/prompts.jsonl"));
+
+/** No two begin alike, so that each prompt is computed. */
+const question = (number: number): string =>
+  `${number}: ${prompts[number % prompts.length]?.turns[0] ?? "Tell me of the sea."}`;
 
 const mesh = await startMesh("--stages", values.stages, ...positionals);
 const nats = await connectNats({ url: mesh.natsUrl, name: "leaving" });
@@ -54,13 +55,14 @@ for (let number = 0; number < Number(values.times); number++) {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
-      messages: [{ role: "user", content: PROMPTS[number % PROMPTS.length] }],
+      messages: [{ role: "user", content: question(number) }],
       ...{ stream: true, max_tokens: 500, seed: number },
     }),
     signal: leaving.signal,
   });
   const reader = response.body?.getReader();
-  // Some leave before the first token, some later.
+  // Some leave while the prompt is computed, some later.
+  await Bun.sleep(37 * (number % 11));
   for (let part = 0; part < number % 8; part++) await reader?.read();
   const ended = Promise.withResolvers<number>();
   const subscription = nats.subscribe(`flow.${mesh.mesh}.session.*.end`, () =>

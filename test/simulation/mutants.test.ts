@@ -101,7 +101,7 @@ describe("the simulation of hosts notices when", () => {
           await rm(folder, { recursive: true, force: true });
         }
       },
-      5 * MINUTES,
+      20 * MINUTES,
     );
   }
 });
