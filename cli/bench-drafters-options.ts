@@ -35,6 +35,7 @@ export function benchDraftersCommand(run: (options: BenchDraftersOptions) => Pro
         .default([0, 1], "0,1"),
     )
     .addOption(whole("--seed <n>", "of the answers' noise", [0, COUNT_MAX], 1))
+    .option("--independent", "rank guesses without the noise that the target will add", false)
     .addOption(choice("--numerics <kind>", "arithmetic of the target", NUMERICS).default("fast"))
     .addOption(whole("--threads <n>", "threads of each drafter, which is timed", [1, THREADS_MAX], 1))
     .addOption(

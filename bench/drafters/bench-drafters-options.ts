@@ -15,6 +15,8 @@ export interface BenchDraftersOptions {
   readonly tokens: number;
   readonly temperatures: readonly number[];
   readonly seed: number;
+  /** Guesses are ranked without the noise that the target will add. */
+  readonly independent: boolean;
   readonly numerics: Numerics;
   /** Of each drafter; the target takes all cores. */
   readonly threads: number;

@@ -21,7 +21,7 @@ import {
   summariseTimes,
 } from "./drafter-result.ts";
 import type { OpenDrafter } from "./drafter-source.ts";
-import { type DraftTimes, followAnswer } from "./followed-answer.ts";
+import { type DraftTimes, type FollowOptions, followAnswer } from "./followed-answer.ts";
 import { type OpenBench, openBench } from "./open-bench.ts";
 import { playAnswers } from "./played-answers.ts";
 import { answerOf, type TargetAnswer } from "./target-answer.ts";
@@ -87,7 +87,7 @@ async function followAll(
   bench: OpenBench,
   { options, prompts, progress, signal }: FollowAll,
 ): Promise<Followed[]> {
-  const { temperatures, seed } = options;
+  const { temperatures, seed, independent } = options;
   const followed = bench.drafters.map(
     (drafter): Followed => ({ drafter, answers: [], times: [], traces: [] }),
   );
@@ -97,7 +97,7 @@ async function followAll(
   let done = 0;
   for (const temperature of temperatures) {
     for (const [index, prompt] of prompts.entries()) {
-      const sampling = { temperature, seed: seed + index };
+      const sampling = { temperature, seed: seed + index, coupled: !independent };
       const messages: ChatMessage[] = [];
       for (const [turn, content] of prompt.turns.entries()) {
         messages.push({ role: "user", content });
@@ -116,15 +116,10 @@ async function followAll(
   return followed;
 }
 
-interface Sampled {
-  readonly temperature: number;
-  readonly seed: number;
-}
-
 interface Turn {
   readonly prompt: BenchPrompt;
   readonly messages: readonly ChatMessage[];
-  readonly sampling: Sampled;
+  readonly sampling: FollowOptions;
   readonly options: BenchDraftersOptions;
 }
 
@@ -144,7 +139,7 @@ function turnAnswer(bench: OpenBench, { prompt, messages, sampling, options }: T
 async function followOne(
   { drafter, answers, times, traces }: Followed,
   answer: TargetAnswer,
-  { prompt, turn, sampling }: { prompt: BenchPrompt; turn: number; sampling: Sampled },
+  { prompt, turn, sampling }: { prompt: BenchPrompt; turn: number; sampling: FollowOptions },
 ): Promise<void> {
   const { id, kind } = prompt;
   const { temperature } = sampling;

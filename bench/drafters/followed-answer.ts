@@ -1,7 +1,7 @@
 import type { DraftSize } from "../../decoding/policies/policy.ts";
 import { parsePolicy } from "../../decoding/policies/registry.ts";
-import { GREEDY, type SamplingParams } from "../../decoding/sampling-params.ts";
-import type { DraftCandidates } from "../../models/draft-engine.ts";
+import { GREEDY } from "../../decoding/sampling-params.ts";
+import type { DraftCandidates, DraftRequest } from "../../models/draft-engine.ts";
 import type { TraceTree } from "../acceptance-trace.ts";
 import { roundedScore } from "../trace-recorder.ts";
 import type { OpenDrafter } from "./drafter-source.ts";
@@ -40,14 +40,19 @@ export interface FollowedAnswer {
 export interface FollowOptions {
   readonly temperature: number;
   readonly seed: number;
+  /** Whether guesses are ranked with the noise that the target will add. */
+  readonly coupled: boolean;
 }
 
-const LEVEL = { growth: "level", minProbability: 0, coupled: true } as const;
-const GUESSES: DraftSize = { ...LEVEL, topK: 8, batch: 1, depth: 0, total: 8 };
+/** Coupled or not is the follower's to say. */
+type Size = Omit<DraftSize, "coupled">;
+
+const LEVEL = { growth: "level", minProbability: 0 } as const;
+const GUESSES: Size = { ...LEVEL, topK: 8, batch: 1, depth: 0, total: 8 };
 const SURVEY = sizeOf("survey", LEVEL);
 const FULLFLOW = sizeOf("fullflow", { ...LEVEL, growth: "best" });
 
-function sizeOf(policy: string, size: Pick<DraftSize, "growth" | "minProbability" | "coupled">): DraftSize {
+function sizeOf(policy: string, size: Pick<Size, "growth" | "minProbability">): Size {
   const { topK = 1, batch = 1, depth = 0, total = 1, least = 0 } = parsePolicy(policy).parameters;
   return { ...size, topK, batch, depth, total, minProbability: least };
 }
@@ -59,9 +64,9 @@ function sizeOf(policy: string, size: Pick<DraftSize, "growth" | "minProbability
 export async function followAnswer(
   drafter: OpenDrafter,
   answer: TargetAnswer,
-  { temperature, seed }: FollowOptions,
+  { temperature, seed, coupled }: FollowOptions,
 ): Promise<FollowedAnswer> {
-  const follower = new Follower(drafter, answer, { ...GREEDY, temperature, seed });
+  const follower = new Follower(drafter, answer, { sampling: { ...GREEDY, temperature, seed }, coupled });
   try {
     return await follower.follow();
   } finally {
@@ -73,14 +78,18 @@ class Follower {
   readonly session = `follow-${crypto.randomUUID()}`;
   readonly #drafter: OpenDrafter;
   readonly #answer: TargetAnswer;
-  readonly #sampling: SamplingParams;
+  readonly #request: Pick<DraftRequest, "sampling" | "coupled">;
   readonly #times = { extendMs: [], passMs: [], expansions: [] } as DraftTimes;
   readonly #hits: Hits[] = Array.from({ length: DEPTHS_MAX }, () => ({ tokens: 0, within: [0, 0, 0] }));
 
-  constructor(drafter: OpenDrafter, answer: TargetAnswer, sampling: SamplingParams) {
+  constructor(
+    drafter: OpenDrafter,
+    answer: TargetAnswer,
+    request: Pick<DraftRequest, "sampling" | "coupled">,
+  ) {
     this.#drafter = drafter;
     this.#answer = answer;
-    this.#sampling = sampling;
+    this.#request = request;
   }
 
   async follow(): Promise<FollowedAnswer> {
@@ -155,8 +164,8 @@ class Follower {
     }
   }
 
-  #expand(path: readonly number[], size: DraftSize): Promise<DraftCandidates> {
-    return this.#drafter.engine.expand({ session: this.session, path, ...size, sampling: this.#sampling });
+  #expand(path: readonly number[], size: Size): Promise<DraftCandidates> {
+    return this.#drafter.engine.expand({ session: this.session, path, ...size, ...this.#request });
   }
 }
 

@@ -65,10 +65,10 @@ class ScriptedEngine implements DraftEngine {
   async close(): Promise<void> {}
 }
 
-function follow(engine: ScriptedEngine, temperature = 0) {
+function follow(engine: ScriptedEngine, temperature = 0, coupled = true) {
   const source = { name: "scripted", kind: "head" } as const;
   const drafter = { source, engine, counted: { passes: 0, nodes: 0 } };
-  return followAnswer(drafter, ANSWER, { temperature, seed: 7 });
+  return followAnswer(drafter, ANSWER, { temperature, seed: 7, coupled });
 }
 
 describe("hits", () => {
@@ -124,4 +124,10 @@ test("times are taken of single passes and of expansions, by turns", async () =>
   expect(times.extendMs.length).toBe(10);
   expect(times.passMs.map(({ nodes }) => nodes)).toEqual([1, 2, 4, 8, 16, 1]);
   expect(times.expansions.length).toBe(5);
+});
+
+test.each([true, false])("all guesses are coupled with the noise or none (%p)", async (coupled) => {
+  const engine = new ScriptedEngine(() => undefined);
+  await follow(engine, 1, coupled);
+  expect(new Set(engine.requests.map((request) => request.coupled))).toEqual(new Set([coupled]));
 });
