@@ -19,10 +19,9 @@ const STEP = 8;
 export function chunkLength(tokens: number, longest: number, costs: PipelineCosts): number {
   const most = Math.min(tokens, longest);
   const lengths = [most];
-  for (let length = STEP * Math.ceil(most / STEP - 1); length > 0; length -= STEP) lengths.push(length);
-  const found = lengths.map((length) => ({ length, cost: costOf(length, tokens, costs) }));
-  const least = Math.min(...found.map(({ cost }) => cost));
-  return found.find(({ cost }) => cost <= ALIKE * least)?.length ?? most;
+  for (let length = STEP; length < most; length += STEP) lengths.push(length);
+  const least = Math.min(...lengths.map((length) => costOf(length, tokens, costs)));
+  return Math.max(...lengths.filter((length) => costOf(length, tokens, costs) <= ALIKE * least));
 }
 
 function costOf(length: number, tokens: number, costs: PipelineCosts): number {

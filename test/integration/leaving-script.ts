@@ -1,7 +1,7 @@
 /**
- * Clients that leave in the middle of a prompt or an answer: time from there until the last of stages, drafter, tree manager
- * and gateway has let go of the session. Each actor is asked again as soon as it has answered, so that a figure is
- * at most one round trip too high.
+ * Clients that leave in the middle of a prompt or an answer: time from there until the last of stages, drafter,
+ * tree manager and gateway has let go of the session. Each actor is asked again as soon as it has answered, so that a
+ * figure is at most one round trip too high.
  *
  *   bun test/integration/leaving-script.ts [--stages 4] [--times 100] [up's own options after --]
  */
@@ -26,8 +26,7 @@ const decoder = new TextDecoder();
 const prompts = await readPrompts(join(import.meta.dir, "../../bench/prompts.jsonl"));
 
 /** No two begin alike, so that each prompt is computed. */
-const question = (number: number): string =>
-  `${number}: ${prompts[number % prompts.length]?.turns[0] ?? "Tell me of the sea."}`;
+const question = (number: number): string => `${number}: ${prompts[number % prompts.length]!.turns[0]!}`;
 
 const mesh = await startMesh("--stages", values.stages, ...positionals);
 const nats = await connectNats({ url: mesh.natsUrl, name: "leaving" });
