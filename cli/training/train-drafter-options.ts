@@ -4,6 +4,7 @@ import { decimalNumber, listOf, wholeNumber } from "../option-values.ts";
 const COUNT_MAX = 2 ** 31 - 1;
 const HOURS_MAX = 10_000;
 const THREADS_MAX = 256;
+const WORKERS_MAX = 64;
 const LAYERS_MAX = 8;
 const TAP_MAX = 1024;
 /** A head of fewer tokens could hardly draft anything; the target's own number is checked when it is known. */
@@ -38,6 +39,8 @@ export interface TrainDrafterOptions {
   readonly init?: string;
   readonly device: "auto" | "cpu" | "cuda";
   readonly threads?: number;
+  /** Processes that answer and train side by side on the CPU. */
+  readonly workers?: number;
   /** Of the weights, for the manifest. */
   readonly licence?: string;
   /** Folder for all that is between prompts and head; absent: one in the cache. */
@@ -84,6 +87,9 @@ export function trainDrafterCommand(run: (options: TrainDrafterOptions) => Promi
     .option("--init <file>", "manifest (.json) of a head to go on from")
     .addOption(new Option("--device <kind>", "what trains").choices(["auto", "cpu", "cuda"]).default("auto"))
     .addOption(whole("--threads <n>", "processor threads (default: all cores)", 1, THREADS_MAX))
+    .addOption(
+      whole("--workers <n>", "processes that share the cores; each needs the memory of one", 1, WORKERS_MAX),
+    )
     .option("--licence <text>", "of the head, for its manifest")
     .option("--work <folder>", "keep answers and checkpoints there (default: in the cache)")
     .addHelpText(

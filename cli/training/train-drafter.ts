@@ -184,6 +184,7 @@ function trainerArguments(
     layers,
     taps,
     threads,
+    workers,
     licence,
     init,
   } = options;
@@ -206,6 +207,7 @@ function trainerArguments(
     layers,
     taps: taps?.join(","),
     threads,
+    workers,
     licence,
     "tokenizer-sha256": tokenizerSha256(gguf),
     init: init === undefined ? undefined : resolve(init),

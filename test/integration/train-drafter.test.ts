@@ -26,7 +26,7 @@ const flowmesh = (...args: string[]) => runFlowmesh(args);
 const training = () => [
   ...["train-drafter", "--model", join(folder, "tiny.gguf"), "--prompts", PROMPTS, "--hours", "0.01"],
   ...["--answer-tokens", "60", "--vocabulary", "256", "--out", folder, "--name", "own"],
-  ...["--work", join(folder, "work"), "--licence", "CC0-1.0"],
+  ...["--work", join(folder, "work"), "--licence", "CC0-1.0", "--workers", "2"],
 ];
 
 beforeAll(async () => {
@@ -99,6 +99,6 @@ describe("flowmesh train-drafter", () => {
       expect(said).toMatch(/Ran \d+ tests[\s\S]*OK/);
       expect(await child.exited).toBe(0);
     },
-    2 * MINUTES,
+    4 * MINUTES,
   );
 });

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from .answers import answer_tokens
 from .batches import file_batches
 from .evaluate import hit_rates
 from .export import load_weights, sha256, write_head
-from .generate import GenerationPlan, generate
+from .generate import GenerationPlan, answers_files, generate
 from .head import DraftHead, DraftVocabulary, head_shape
 from .options import parse
 from .problem import Problem
@@ -23,6 +23,7 @@ from .progress import Progress
 from .target import Target
 from .train import Trainer
 from .vocabulary import likeliest_tokens
+from .workers import Worker, in_workers
 
 # Of the time that is given: the target's answers, then the training; what is left measures and exports.
 GENERATION_SHARE = 0.45
@@ -37,11 +38,9 @@ def main() -> None:
     options = parse()
     started = time.monotonic()
     torch.manual_seed(options.seed)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
+    share_threads(options)
     prompts = read_prompts(options.prompts)
-    target = Target(options.model, device, torch.bfloat16)
+    target = target_of(options.model, options.device)
     taps = options.taps or default_taps(target.config.layers)
     if max(taps) != target.config.layers or min(taps) < 1:
         raise Problem(f"--taps must be layers from 1 to {target.config.layers} and end with {target.config.layers}")
@@ -58,7 +57,8 @@ def main() -> None:
     )
     remember(options, target, plan)
     seconds = options.hours * 3600
-    files = generate(target, prompts, plan, started + GENERATION_SHARE * seconds)
+    in_workers(options.workers, make_answers, options, plan, GENERATION_SHARE * seconds - (time.monotonic() - started))
+    files = answers_files(plan.folder)
     if len(files) < 2:
         raise Problem(f"{len(prompts)} prompts are too few: at least 8 are needed, to train and to measure on others")
     held_out = files[::HELD_OUT]
@@ -66,22 +66,11 @@ def main() -> None:
 
     count = min(options.vocabulary, target.config.vocabulary)
     tokens, coverage = likeliest_tokens(learnt, target.config.vocabulary, count, options.eos)
-    vocabulary = DraftVocabulary(target, tokens.to(device))
     Progress("vocabulary", count).tell(count, f"holds {coverage:.4f} of the target's choices", last=True)
 
-    def new_head() -> DraftHead:
-        torch.manual_seed(options.seed)
-        head = DraftHead(head_shape(target, taps, options.layers)).to(device)
-        if options.init:
-            load_weights(options.init, head)
-        return head
-
     left = max(started + (GENERATION_SHARE + TRAINING_SHARE) * seconds - time.monotonic(), TRAINING_SHARE * seconds)
-    steps = options.steps or decide_steps(
-        options.work / "steps.json", left, lambda: Trainer(new_head(), vocabulary, learnt, options.seed, None)
-    )
-    head = new_head()
-    Trainer(head, vocabulary, learnt, options.seed, options.work / "checkpoint.pt").run(steps)
+    head, steps = in_workers(options.workers, train, options, taps, tokens.tolist(), learnt, left)
+    vocabulary = DraftVocabulary(target, tokens.to(options.device))
 
     manifest = {
         "target": {
@@ -109,6 +98,49 @@ def main() -> None:
     }
     path = write_head(options.out, options.name, head, tokens, manifest)
     Progress("export", 1).tell(1, str(path), last=True)
+
+
+def share_threads(options: Namespace) -> None:
+    if options.workers > 1 and options.device != "cpu":
+        raise Problem("--workers share the processor's cores; on a GPU one process is enough")
+    if options.threads or options.workers > 1:
+        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // options.workers))
+
+
+@cache
+def target_of(model: Path, device: str) -> Target:
+    return Target(model, torch.device(device), torch.bfloat16)
+
+
+def make_answers(worker: Worker, options: Namespace, plan: GenerationPlan, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    generate(target_of(options.model, options.device), read_prompts(options.prompts), plan, deadline, worker)
+
+
+def train(
+    worker: Worker, options: Namespace, taps: tuple[int, ...], tokens: list[int], learnt: list[Path], seconds: float
+) -> tuple[DraftHead, int]:
+    """The head, and the number of its steps."""
+    target = target_of(options.model, options.device)
+    vocabulary = DraftVocabulary(target, torch.tensor(tokens, device=options.device))
+
+    def trainer(checkpoint: Path | None) -> Trainer:
+        torch.manual_seed(options.seed)
+        head = DraftHead(head_shape(target, taps, options.layers)).to(options.device)
+        if options.init:
+            load_weights(options.init, head)
+        return Trainer(head, vocabulary, learnt, options.seed, checkpoint, worker)
+
+    kept = options.work / "steps.json"
+    steps = options.steps or worker.agree(json.loads(kept.read_text())["steps"] if kept.exists() else 0)
+    if steps == 0:
+        # Decided once, so that a stopped run goes on with the same number.
+        steps = worker.agree(max(10, int(seconds / trainer(None).seconds_a_step())))
+        if worker.first:
+            kept.write_text(json.dumps({"steps": steps}) + "\n")
+    trained = trainer(options.work / "checkpoint.pt")
+    trained.run(steps)
+    return trained.head, steps
 
 
 def read_prompts(path: Path) -> list[list[int]]:
@@ -143,15 +175,6 @@ def remember(options: Namespace, target: Target, plan: GenerationPlan) -> None:
     if path.exists() and json.loads(path.read_text()) != settings:
         raise Problem(f"{options.work} holds answers of another model, other prompts or settings; give another --work")
     path.write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def decide_steps(path: Path, seconds: float, trial: Callable[[], Trainer]) -> int:
-    """How many steps fit into the time. Decided once, so that a stopped run goes on with the same number."""
-    if path.exists():
-        return json.loads(path.read_text())["steps"]
-    steps = max(10, int(seconds / trial().seconds_a_step()))
-    path.write_text(json.dumps({"steps": steps}) + "\n")
-    return steps
 
 
 def measure(head: DraftHead, vocabulary: DraftVocabulary, files: list[Path], greedy: bool) -> dict:

@@ -13,24 +13,29 @@ from .answers import Sequence, read_sequences
 from .rollout import Batch
 
 
-def epoch_batches(files: list[Path], seed: int, epoch: int, tokens: int) -> Iterator[Batch]:
-    """All sequences once, about `tokens` tokens in a batch; files are read one after the other."""
+def epoch_batches(files: list[Path], seed: int, epoch: int, tokens: int) -> Iterator[list[Sequence]]:
+    """All sequences once, about `tokens` tokens in a batch, to be padded; files are read one after the other."""
     order = random.Random(f"{seed} {epoch}")
     for path in order.sample(files, len(files)):
-        batches = list(file_batches(path, tokens))
+        batches = list(file_sequences(path, tokens))
         order.shuffle(batches)
         yield from batches
 
 
 def file_batches(path: Path, tokens: int) -> Iterator[Batch]:
+    return map(pad, file_sequences(path, tokens))
+
+
+def file_sequences(path: Path, tokens: int) -> Iterator[list[Sequence]]:
+    """Sequences of like length, about `tokens` tokens together."""
     pending: list[Sequence] = []
     for sequence in sorted((each for each in read_sequences(path) if starts_of(each)), key=len):
         if pending and (len(pending) + 1) * len(sequence) > tokens:
-            yield pad(pending)
+            yield pending
             pending = []
         pending.append(sequence)
     if pending:
-        yield pad(pending)
+        yield pending
 
 
 def starts_of(sequence: Sequence) -> range:

@@ -14,6 +14,7 @@ from torch import Tensor
 from .answers import LIKELIEST, Sequence, answer_tokens, write_sequences
 from .progress import Progress
 from .target import Cache, Target
+from .workers import ALONE, Worker
 
 # Half of the answers are greedy, half sampled: users do both, and a head has to guess both.
 TEMPERATURES = (0.0, 1.0, 0.0, 0.7)
@@ -36,27 +37,42 @@ class GenerationPlan:
     rows: int
 
 
-def generate(target: Target, prompts: Many[list[int]], plan: GenerationPlan, deadline: float) -> list[Path]:
+def generate(
+    target: Target, prompts: Many[list[int]], plan: GenerationPlan, deadline: float, worker: Worker = ALONE
+) -> None:
     """Files of answers, until there are `plan.tokens`, no prompts are left, or `deadline` (monotonic seconds).
 
     Goes on behind the files that are there. Prompts come in an order that depends on the seed alone, and a
-    wave's draws on the seed and its number, so that a stopped run and an unbroken one make the same files.
+    wave's draws on the seed and its number, so that a stopped run and an unbroken one make the same files. Each of
+    several workers makes its share of the files and of the tokens; the first one tells how far it is itself.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    progress = Progress("generate", plan.tokens)
-    files: list[Path] = []
-    done = 0
+    enough = plan.tokens / worker.count
+    progress = Progress("generate", enough)
+    done = made = 0
     for number, wave in enumerate(waves(prompts, plan)):
-        path = plan.folder / f"answers-{number:05}.safetensors"
+        if not worker.takes(number):
+            continue
+        path = answers_path(plan.folder, number)
         if not path.exists():
-            if done >= plan.tokens or (time.monotonic() > deadline and files):
+            if done >= enough or (time.monotonic() > deadline and made > 0):
                 break
             write_sequences(path, Wave(target, wave, plan, number).run())
-        files.append(path)
+        made += 1
         done += answer_tokens(path)
-        progress.tell(done, f"{len(files)} files")
-    progress.tell(done, f"{len(files)} files", last=True)
-    return files
+        if worker.first:
+            progress.tell(done, f"{made} files")
+    if worker.first:
+        progress.tell(done, f"{made} files", last=True)
+
+
+def answers_path(folder: Path, number: int) -> Path:
+    return folder / f"answers-{number:05}.safetensors"
+
+
+def answers_files(folder: Path) -> list[Path]:
+    """All that are there, in their order."""
+    return sorted(folder.glob("answers-*.safetensors"))
 
 
 def waves(prompts: Many[list[int]], plan: GenerationPlan) -> list[list[list[int]]]:

@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .batches import epoch_batches
+from .batches import epoch_batches, pad
 from .evaluate import DEPTHS
 from .head import DraftHead, DraftVocabulary
 from .loss import draft_loss
 from .problem import Problem
 from .progress import Progress
 from .rollout import Batch, roll_out
+from .workers import ALONE, Worker
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,26 @@ TRIAL_STEPS = 4
 
 
 class Trainer:
-    """Trains in steps; goes on from its checkpoint, and then ends with the same head as an unbroken run."""
+    """Trains in steps; goes on from its checkpoint, and then ends with the same head as an unbroken run.
+
+    With several workers each has a batch of its own in every step, and all have the same head.
+    """
 
     def __init__(
-        self, head: DraftHead, vocabulary: DraftVocabulary, files: list[Path], seed: int, checkpoint: Path | None
+        self,
+        head: DraftHead,
+        vocabulary: DraftVocabulary,
+        files: list[Path],
+        seed: int,
+        checkpoint: Path | None,
+        worker: Worker = ALONE,
     ):
         self.head = head
         self.vocabulary = vocabulary
         self.files = files
         self.seed = seed
         self.checkpoint = checkpoint
+        self.worker = worker
         matrices = [each for each in head.parameters() if each.ndim > 1]
         gains = [each for each in head.parameters() if each.ndim == 1]
         self.optimizer = torch.optim.AdamW(
@@ -74,12 +85,14 @@ class Trainer:
             losses = self.train_step(batch, steps)
             known = losses > 0
             average[known] = torch.where(average[known] > 0, average[known].lerp(losses[known], 0.05), losses[known])
-            progress.tell(self.step, "loss by depth " + " ".join(f"{loss:.3f}" for loss in average if loss > 0))
+            if self.worker.first:
+                progress.tell(self.step, "loss by depth " + " ".join(f"{loss:.3f}" for loss in average if loss > 0))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save(steps)
                 saved = time.monotonic()
         self._save(steps)
-        progress.tell(self.step, "", last=True)
+        if self.worker.first:
+            progress.tell(self.step, "", last=True)
 
     def train_step(self, batch: Batch, steps: int) -> Tensor:
         """Gives the mean loss of each depth [DEPTHS], 0 where there is none."""
@@ -95,6 +108,7 @@ class Trainer:
                 losses.append(draft_loss(drafted, self.vocabulary, depth) / max(len(drafted), 1))
         weights = RECIPE.depth_decay ** torch.arange(len(losses), device=device)
         (torch.stack(losses) @ (weights / weights.sum())).backward()
+        self.worker.average(each.grad for each in self.head.parameters())
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -119,25 +133,24 @@ class Trainer:
         return RECIPE.first_share * seconds[0] + (1 - RECIPE.first_share) * seconds[1]
 
     def _batches(self) -> Iterator[Batch]:
-        """Endless; begins behind the steps that are done."""
+        """This worker's, endless; begins behind the steps that are done."""
         passed = 0
         epoch = 0
         while True:
-            some = False
-            for batch in epoch_batches(self.files, self.seed, epoch, RECIPE.batch_tokens):
-                some = True
+            before = passed
+            for sequences in epoch_batches(self.files, self.seed, epoch, RECIPE.batch_tokens):
+                if passed >= self.step * self.worker.count and self.worker.takes(passed):
+                    yield pad(sequences)
                 passed += 1
-                if passed > self.step:
-                    yield batch
-            if not some:
+            if passed == before:
                 raise Problem("the target's answers are too short to learn from: each has fewer than two tokens")
             epoch += 1
 
     def _settings(self, steps: int) -> dict:
-        return {**asdict(RECIPE), "steps": steps, "seed": self.seed, "files": len(self.files)}
+        return {**asdict(RECIPE), "steps": steps, "seed": self.seed, "files": len(self.files), "workers": self.worker.count}
 
     def _save(self, steps: int) -> None:
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self.worker.first:
             return
         aside = self.checkpoint.with_suffix(".part")
         state = {

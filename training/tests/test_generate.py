@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from flowmesh_training.answers import read_sequences
-from flowmesh_training.generate import LOOP_TOKENS, GenerationPlan, generate
+from flowmesh_training.generate import LOOP_TOKENS, GenerationPlan, answers_files, generate
 from flowmesh_training.problem import Problem
 from flowmesh_training.target import Cache, Target
+from flowmesh_training.workers import ALONE, Worker
 
 from .tiny_target import VOCABULARY, write_tiny_target
 
@@ -37,7 +38,14 @@ class GenerateTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def generate(self, name: str, count: int, tokens: int = 10**6, deadline: float = float("inf")) -> list[Path]:
+    def generate(
+        self,
+        name: str,
+        count: int,
+        tokens: int = 10**6,
+        deadline: float = float("inf"),
+        workers: tuple[Worker, ...] = (ALONE,),
+    ) -> list[Path]:
         plan = GenerationPlan(
             folder=self.path / name,
             taps=TAPS,
@@ -48,7 +56,9 @@ class GenerateTest(unittest.TestCase):
             context_tokens=256,
             rows=6,
         )
-        return generate(self.target, prompts(count), plan, deadline)
+        for worker in workers:
+            generate(self.target, prompts(count), plan, deadline, worker)
+        return answers_files(plan.folder)
 
     def whole(self, tokens: list[int]) -> torch.Tensor:
         return self.target.forward(torch.tensor([tokens]), torch.zeros(1, dtype=torch.long), Cache(self.target, 1), TAPS)[0]
@@ -98,6 +108,15 @@ class GenerateTest(unittest.TestCase):
     def test_ends_when_there_are_enough_tokens(self):
         few = self.generate("few", 40, tokens=50)
         self.assertLess(len(few), len(self.generate("few", 40)))
+
+    def test_workers_share_the_files(self):
+        alone = self.generate("alone", 20)
+        one = self.generate("shared", 20, workers=(Worker(0, 2),))
+        self.assertEqual(len(one), (len(alone) + 1) // 2)
+        both = self.generate("shared", 20, workers=(Worker(1, 2),))
+        self.assertEqual([path.name for path in both], [path.name for path in alone])
+        for mine, theirs in zip(both, alone, strict=True):
+            self.assertEqual(mine.read_bytes(), theirs.read_bytes())
 
     def test_a_file_that_is_no_gguf_is_refused_by_name(self):
         path = self.path / "other.gguf"

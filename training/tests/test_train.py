@@ -16,15 +16,19 @@ from flowmesh_training.train import RECIPE, Trainer
 from .test_rollout import toy_head, toy_sequence, toy_vocabulary
 
 
+def write_toy_answers(folder: Path) -> list[Path]:
+    """Three files with four answers each."""
+    files = [folder / f"answers-{number}.safetensors" for number in range(3)]
+    for number, path in enumerate(files):
+        write_sequences(path, [toy_sequence(14 + i, 4, 10 * number + i) for i in range(4)])
+    return files
+
+
 class TrainTest(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name)
-        self.files = []
-        for number in range(3):
-            path = self.path / f"answers-{number}.safetensors"
-            write_sequences(path, [toy_sequence(14 + i, 4, 10 * number + i) for i in range(4)])
-            self.files.append(path)
+        self.files = write_toy_answers(self.path)
 
     def tearDown(self):
         self.folder.cleanup()
@@ -62,7 +66,7 @@ class TrainTest(unittest.TestCase):
 
     def test_an_epoch_has_every_sequence_once_in_an_order_of_its_own(self):
         def seen(epoch: int) -> list[tuple[int, ...]]:
-            return [tuple(row.tolist()) for batch in epoch_batches(self.files, 1, epoch, 40) for row in batch.tokens]
+            return [tuple(each.tokens.tolist()) for batch in epoch_batches(self.files, 1, epoch, 40) for each in batch]
 
         self.assertEqual(len(seen(0)), 12)
         self.assertEqual(sorted(seen(0)), sorted(seen(1)))

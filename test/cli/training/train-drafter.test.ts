@@ -124,6 +124,7 @@ describe("flowmesh train-drafter refuses", () => {
     [["--hours", "0"], "It must be a number from 0.001"],
     [["--name", "../x"], "It must be a file name"],
     [["--device", "tpu"], "auto, cpu, cuda"],
+    [["--workers", "0"], "It must be a whole number from 1 to 64"],
   ])("%p", async (args, says) => {
     const { code, errors } = await trainDrafter("--model", model, "--prompts", await good(), ...args);
     expect(errors).toContain(says);
