@@ -7,6 +7,7 @@ const THREADS_MAX = 256;
 const WORKERS_MAX = 64;
 const LAYERS_MAX = 8;
 const TAP_MAX = 1024;
+const OWN_PROMPTS_MAX = 1_000_000;
 /** A head of fewer tokens could hardly draft anything; the target's own number is checked when it is known. */
 const VOCABULARY_MIN = 16;
 
@@ -16,6 +17,8 @@ export interface TrainDrafterOptions {
   readonly model?: string;
   /** Files with prompts, JSON lines. */
   readonly prompts: readonly string[];
+  /** Prompts that the model writes itself; absent: as many as the time is good for if no file is named, else none. */
+  readonly ownPrompts?: number;
   /** Time for answers, training and measuring together; what is loaded or installed first is not counted. */
   readonly hours: number;
   /** Folder for the head. */
@@ -53,9 +56,19 @@ export function trainDrafterCommand(run: (options: TrainDrafterOptions) => Promi
     new Option(flags, text).argParser(wholeNumber(least, greatest));
   return new Command("train-drafter")
     .description("Train a draft head for a model, on the model's own answers; goes on where it was stopped.")
-    .requiredOption(
-      "--prompts <file...>",
-      'JSON lines, each {"prompt": …} or {"turns": […]}; several files may be named',
+    .addOption(
+      new Option(
+        "--prompts <file...>",
+        'JSON lines, each {"prompt": …} or {"turns": […]}; several files may be named',
+      ).default([], "the model writes its own"),
+    )
+    .addOption(
+      whole(
+        "--own-prompts <n>",
+        "prompts that the model begins to write itself (default: 1,000 an hour if none are named)",
+        1,
+        OWN_PROMPTS_MAX,
+      ),
     )
     .option("--model <name|path|url>", "a GGUF model: a known name, a file, or where to fetch it")
     .addOption(
@@ -96,6 +109,7 @@ export function trainDrafterCommand(run: (options: TrainDrafterOptions) => Promi
       "after",
       `
 Examples:
+  $ flowmesh train-drafter --model ./my.gguf --hours 8
   $ flowmesh train-drafter --prompts my-prompts.jsonl --hours 8
   $ flowmesh train-drafter --model ./my.gguf --prompts a.jsonl b.jsonl --layers 2 --vocabulary 16384 --out heads
 

@@ -17,13 +17,16 @@ import { Progress, type ProgressStream } from "../progress.ts";
 import type { Settings } from "../settings.ts";
 import { listenForStop } from "../stop-signals.ts";
 import { UsageError } from "../usage-error.ts";
+import { beginningLines, ownPromptLines, turnEnds } from "./own-prompts.ts";
 import type { TrainDrafterOptions } from "./train-drafter-options.ts";
 import { checkHead } from "./trained-head.ts";
 import { runTrainer, TRAINING_LOCK } from "./trainer.ts";
-import { readTrainingPrompts, trainingLines } from "./training-prompts.ts";
+import { readTrainingPrompts, type TrainingPrompts, trainingLines } from "./training-prompts.ts";
 
 /** Of the locked packages; on Linux PyTorch comes with CUDA's libraries. */
 const LEAST_PYTHON = [3, 11] as const;
+/** Without prompts of the user's: writing as many takes a few minutes of each hour, and they are answered in half of it. */
+const OWN_PROMPTS_HOURLY = 1000;
 const ENVIRONMENT_BYTES = process.platform === "linux" ? 9e9 : 3e9;
 
 export interface TrainDrafterContext {
@@ -81,10 +84,19 @@ interface Training {
 async function train(training: Training): Promise<void> {
   const { options, model, gguf, cache, progress, signal } = training;
   refuseImpossibleShape(training);
-  const tokensPath = await writePrompts(training);
+  // What is wrong with files is told before anything is installed or written.
+  let prompts: TrainingPrompts = { prompts: [], leftOut: [] };
+  if (options.prompts.length > 0) prompts = await readPrompts(training, options.prompts);
+  const own = ownPromptCount(options);
+  const beginnings = own > 0 ? beginningLines(createModelText(gguf), own) : undefined;
+  const python = await environment(training);
+  if (beginnings !== undefined) {
+    const written = await writeOwnPrompts(training, python, beginnings);
+    prompts = await readPrompts(training, [...options.prompts, written]);
+  }
+  const tokensPath = await keepPrompts(training, prompts);
   const out = resolve(options.out);
   await mkdir(out, { recursive: true });
-  const python = await environment(training);
   const name = options.name ?? `${model.displayName}-draft-head`;
   const args = trainerArguments(training, { name, out, tokensPath });
   await runTrainer({ python, args, progress, signal });
@@ -110,34 +122,74 @@ function refuseImpossibleShape({ options, config, model }: Training): void {
   );
 }
 
-/** The prompts as tokens, in the work folder. */
-async function writePrompts(training: Training): Promise<string> {
-  const { options, gguf, config, progress } = training;
+function ownPromptCount({ prompts, ownPrompts, hours }: TrainDrafterOptions): number {
+  return ownPrompts ?? (prompts.length > 0 ? 0 : Math.ceil(hours * OWN_PROMPTS_HOURLY));
+}
+
+/** Where prompts came from, for the head's manifest. */
+function sourcesOf(options: TrainDrafterOptions): string[] {
+  const files = options.prompts.map((file) => basename(file));
+  return ownPromptCount(options) > 0 ? [...files, "prompts that the model wrote"] : files;
+}
+
+async function readPrompts(
+  { gguf, config, progress }: Training,
+  files: readonly string[],
+): Promise<TrainingPrompts> {
   progress.begin("prompts");
-  const { prompts, leftOut } = await readTrainingPrompts(
-    options.prompts,
-    createModelText(gguf),
-    config.contextLength,
-  );
+  const read = await readTrainingPrompts(files, createModelText(gguf), config.contextLength);
+  progress.done(`${read.prompts.length} from ${files.join(", ")}`);
+  for (const line of read.leftOut) progress.line(`  ${line}`);
+  return read;
+}
+
+/** Lets the model write prompts; gives the file with them. Those that are there are not written again. */
+async function writeOwnPrompts(training: Training, python: string, beginnings: string): Promise<string> {
+  const { options, model, gguf, config, cache, progress, signal } = training;
+  const { seed, device, threads, workers } = options;
+  const text = createModelText(gguf);
+  const identity = JSON.stringify([model.sha256, seed, beginnings]);
+  const work = join(options.work ?? join(cache, "training"), `own-prompts-${shortHash(identity)}`);
+  const written = join(work, "prompts.jsonl");
+  if (await Bun.file(written).exists()) return written;
+  const prompts = join(work, "beginnings.tokens.jsonl");
+  const out = join(work, "prompts.tokens.jsonl");
+  await writeWhole(prompts, beginnings);
+  const ends = [...new Set([...turnEnds(text), ...config.eosTokens])].join(",");
+  const args = argumentsOf({
+    ...{ model: model.path, prompts, ends, work, out, seed, threads, workers },
+    device: device === "auto" ? undefined : device,
+  });
+  await runTrainer({ python, program: "flowmesh_training.ask", args, progress, signal });
+  await writeWhole(written, ownPromptLines(await Bun.file(out).text(), text));
+  return written;
+}
+
+/** The prompts as tokens, in the work folder. */
+async function keepPrompts(training: Training, { prompts }: TrainingPrompts): Promise<string> {
   const lines = trainingLines(prompts);
-  const work = options.work ?? join(training.cache, "training", workName(training, lines));
-  await mkdir(work, { recursive: true });
+  const work = training.options.work ?? join(training.cache, "training", workName(training, lines));
   const path = join(work, "prompts.tokens.jsonl");
-  await Bun.write(`${path}.partial`, lines);
-  await rename(`${path}.partial`, path);
-  progress.done(`${prompts.length} from ${options.prompts.join(", ")}`);
-  for (const line of leftOut) progress.line(`  ${line}`);
+  await writeWhole(path, lines);
   return path;
+}
+
+/** Aside, and renamed. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  await Bun.write(`${path}.partial`, text);
+  await rename(`${path}.partial`, path);
 }
 
 /** Another model, other prompts, another kind of head or other amounts are another training. */
 function workName({ options, model }: Training, lines: string): string {
-  const { seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init } = options;
-  const shape = [seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init];
+  const { seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init, workers } = options;
+  const shape = [seed, hours, tokens, steps, answerTokens, vocabulary, layers, taps, init, workers];
   const identity = JSON.stringify([model.sha256, shape, lines]);
-  const hash = new Bun.CryptoHasher("sha256").update(identity).digest("hex").slice(0, 12);
-  return `${model.displayName}-${hash}`;
+  return `${model.displayName}-${shortHash(identity)}`;
 }
+
+const shortHash = (text: string): string =>
+  new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12);
 
 async function environment({ cache, progress, signal }: Training): Promise<string> {
   progress.begin("Python with PyTorch");
@@ -188,7 +240,7 @@ function trainerArguments(
     licence,
     init,
   } = options;
-  const values: Record<string, string | number | undefined> = {
+  return argumentsOf({
     model: model.path,
     prompts: tokensPath,
     eos: config.eosTokens.join(","),
@@ -196,7 +248,7 @@ function trainerArguments(
     out,
     name,
     "target-name": model.displayName,
-    sources: options.prompts.map((file) => basename(file)).join(", "),
+    sources: sourcesOf(options).join(", "),
     hours,
     seed,
     device: device === "auto" ? undefined : device,
@@ -211,11 +263,13 @@ function trainerArguments(
     licence,
     "tokenizer-sha256": tokenizerSha256(gguf),
     init: init === undefined ? undefined : resolve(init),
-  };
-  return Object.entries(values).flatMap(([option, value]) =>
+  });
+}
+
+const argumentsOf = (values: Readonly<Record<string, string | number | undefined>>): string[] =>
+  Object.entries(values).flatMap(([option, value]) =>
     value === undefined ? [] : [`--${option}`, String(value)],
   );
-}
 
 function summary(manifest: HeadManifest, { model }: TrainDrafterOptions, path: string): string {
   const modelOption = model === undefined ? "" : ` --model ${model}`;

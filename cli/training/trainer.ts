@@ -23,6 +23,7 @@ const stepSchema = v.object({
 });
 
 const STEP_NAMES: Readonly<Record<string, string>> = {
+  ask: "prompts of the model's own",
   generate: "answers of the model",
   vocabulary: "draft vocabulary",
   train: "training",
@@ -33,6 +34,8 @@ const STEP_NAMES: Readonly<Record<string, string>> = {
 export interface TrainerRun {
   /** The environment's interpreter. */
   readonly python: string;
+  /** Which of the package's programs. */
+  readonly program?: "flowmesh_training" | "flowmesh_training.ask";
   readonly args: readonly string[];
   readonly progress: Progress;
   readonly signal: AbortSignal;
@@ -43,9 +46,10 @@ export interface TrainerRun {
  * @throws {UsageError} for what it says is bad input, {@link TrainingError} for any other failure, and the
  * signal's reason on an abort.
  */
-export async function runTrainer({ python, args, progress, signal }: TrainerRun): Promise<void> {
+export async function runTrainer(run: TrainerRun): Promise<void> {
+  const { python, program = "flowmesh_training", args, progress, signal } = run;
   signal.throwIfAborted();
-  const child = Bun.spawn([python, "-u", "-m", "flowmesh_training", ...args], {
+  const child = Bun.spawn([python, "-u", "-m", program, ...args], {
     // Neither what the user has installed elsewhere nor a folder that happens to be the current one.
     env: {
       ...process.env,

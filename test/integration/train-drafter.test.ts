@@ -27,6 +27,7 @@ const training = () => [
   ...["train-drafter", "--model", join(folder, "tiny.gguf"), "--prompts", PROMPTS, "--hours", "0.01"],
   ...["--answer-tokens", "60", "--vocabulary", "256", "--out", folder, "--name", "own"],
   ...["--work", join(folder, "work"), "--licence", "CC0-1.0", "--workers", "2"],
+  ...["--own-prompts", "40"],
 ];
 
 beforeAll(async () => {
@@ -46,6 +47,7 @@ describe("flowmesh train-drafter", () => {
       expect(code).toBe(0);
       expect(output).toContain("--draft-head");
       const manifest = await readHeadManifest(trained);
+      expect(manifest.training).toMatchObject({ sources: "short.jsonl, prompts that the model wrote" });
       expect(manifest).toMatchObject({ version: 2, layers: 1, draftVocabulary: 256, licence: "CC0-1.0" });
     },
     12 * MINUTES,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from argparse import Namespace
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,16 +12,16 @@ import torch
 from .answers import answer_tokens
 from .batches import file_batches
 from .evaluate import hit_rates
-from .export import load_weights, sha256, write_head
-from .generate import GenerationPlan, answers_files, generate
-from .head import DraftHead, DraftVocabulary, head_shape
+from .export import sha256, write_head
+from .generate import GenerationPlan, answers_files
+from .head import DraftHead, DraftVocabulary
 from .options import parse
-from .problem import Problem
+from .problem import Problem, run
 from .progress import Progress
+from .shares import make_answers, read_prompts, share_threads, target_of, train
 from .target import Target
-from .train import Trainer
 from .vocabulary import likeliest_tokens
-from .workers import Worker, in_workers
+from .workers import in_workers
 
 # Of the time that is given: the target's answers, then the training; what is left measures and exports.
 GENERATION_SHARE = 0.45
@@ -100,62 +98,6 @@ def main() -> None:
     Progress("export", 1).tell(1, str(path), last=True)
 
 
-def share_threads(options: Namespace) -> None:
-    if options.workers > 1 and options.device != "cpu":
-        raise Problem("--workers share the processor's cores; on a GPU one process is enough")
-    if options.threads or options.workers > 1:
-        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // options.workers))
-
-
-@cache
-def target_of(model: Path, device: str) -> Target:
-    return Target(model, torch.device(device), torch.bfloat16)
-
-
-def make_answers(worker: Worker, options: Namespace, plan: GenerationPlan, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    generate(target_of(options.model, options.device), read_prompts(options.prompts), plan, deadline, worker)
-
-
-def train(
-    worker: Worker, options: Namespace, taps: tuple[int, ...], tokens: list[int], learnt: list[Path], seconds: float
-) -> tuple[DraftHead, int]:
-    """The head, and the number of its steps."""
-    target = target_of(options.model, options.device)
-    vocabulary = DraftVocabulary(target, torch.tensor(tokens, device=options.device))
-
-    def trainer(checkpoint: Path | None) -> Trainer:
-        torch.manual_seed(options.seed)
-        head = DraftHead(head_shape(target, taps, options.layers)).to(options.device)
-        if options.init:
-            load_weights(options.init, head)
-        return Trainer(head, vocabulary, learnt, options.seed, checkpoint, worker)
-
-    kept = options.work / "steps.json"
-    steps = options.steps or worker.agree(json.loads(kept.read_text())["steps"] if kept.exists() else 0)
-    if steps == 0:
-        # Decided once, so that a stopped run goes on with the same number.
-        steps = worker.agree(max(10, int(seconds / trainer(None).seconds_a_step())))
-        if worker.first:
-            kept.write_text(json.dumps({"steps": steps}) + "\n")
-    trained = trainer(options.work / "checkpoint.pt")
-    trained.run(steps)
-    return trained.head, steps
-
-
-def read_prompts(path: Path) -> list[list[int]]:
-    prompts = []
-    with path.open() as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                prompts.append([int(token) for token in json.loads(line)["tokens"]])
-            except (ValueError, KeyError, TypeError) as error:
-                raise Problem(f'{path}, line {number}: {{"tokens": […]}} is needed ({error})') from error
-    if not prompts:
-        raise Problem(f"{path} has no prompts")
-    return prompts
-
-
 def default_taps(layers: int) -> tuple[int, ...]:
     """About a quarter, half, and all of the way up."""
     return tuple(sorted({max(1, round(layers * 0.27)), max(1, round(layers * 0.53)), layers}))
@@ -195,11 +137,4 @@ def measure(head: DraftHead, vocabulary: DraftVocabulary, files: list[Path], gre
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Problem as problem:
-        print(f"flowmesh_training: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("flowmesh_training: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run(main)

@@ -35,6 +35,8 @@ class GenerationPlan:
     answer_tokens: int
     context_tokens: int
     rows: int
+    temperatures: tuple[float, ...] = TEMPERATURES
+    step: str = "generate"  # what progress is told as
 
 
 def generate(
@@ -48,7 +50,7 @@ def generate(
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     enough = plan.tokens / worker.count
-    progress = Progress("generate", enough)
+    progress = Progress(plan.step, enough)
     done = made = 0
     for number, wave in enumerate(waves(prompts, plan)):
         if not worker.takes(number):
@@ -96,7 +98,8 @@ class Wave:
         self.plan = plan
         self.prompts = prompts
         self.answers: list[list[int]] = [[] for _ in prompts]
-        self.temperatures = [TEMPERATURES[(number + row) % len(TEMPERATURES)] for row in range(len(prompts))]
+        kinds = plan.temperatures
+        self.temperatures = [kinds[(number + row) % len(kinds)] for row in range(len(prompts))]
         self.generator = torch.Generator(target.device).manual_seed((plan.seed << 20) + number)
         self.taps: list[list[Tensor]] = [[] for _ in prompts]
         self.likely: list[list[tuple[Tensor, Tensor]]] = [[] for _ in prompts]
@@ -156,7 +159,7 @@ class Wave:
         values, indices = logits.topk(min(LIKELIEST, logits.shape[1]), dim=-1)
         normaliser = logits.logsumexp(-1, keepdim=True)
         chosen = indices[:, 0].clone()
-        for temperature in set(TEMPERATURES) - {0.0}:
+        for temperature in set(self.plan.temperatures) - {0.0}:
             of = [i for i, row in enumerate(rows) if self.temperatures[row] == temperature]
             if of:
                 chosen[of] = self._sample(logits[of] / temperature)

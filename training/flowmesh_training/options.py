@@ -23,18 +23,24 @@ def parse() -> argparse.Namespace:
     add("--tokens", type=int, default=4_000_000, help="enough tokens of answers")
     add("--answer-tokens", type=int, default=208, help="the most of one answer")
     add("--steps", type=int, help="training steps, in place of those that fit into the time")
-    add("--rows", type=int, default=192, help="answers at once")
     add("--vocabulary", type=int, default=16384)
     add("--layers", type=int, default=1)
     add("--taps", type=ids, help="layers of the target, 1-based, ending with the last")
-    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--threads", type=int, help="of all workers together")
-    add("--workers", type=int, default=1, help="processes that share the work, each with a batch of its own in every step")
     add("--licence", default="unknown")
     add("--sources", default="")
     add("--tokenizer-sha256", default="0" * 64)
     add("--init", type=Path, help="a head's manifest to begin with")
+    add_machine(parser)
     return parser.parse_args()
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """What of the machine is used."""
+    add = parser.add_argument
+    add("--rows", type=int, default=192, help="answers at once")
+    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--threads", type=int, help="of all workers together")
+    add("--workers", type=int, default=1, help="processes that share the work; each has a batch of its own in a step")
 
 
 def ids(text: str) -> tuple[int, ...]:

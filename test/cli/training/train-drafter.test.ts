@@ -80,9 +80,18 @@ describe("the prompts to train with", () => {
 describe("flowmesh train-drafter refuses", () => {
   const good = () => promptsFile("good.jsonl", { prompt: "What is tin?" });
 
-  test("to begin without prompts", async () => {
-    const { code, errors } = await trainDrafter("--model", model);
-    expect(errors).toContain("required option '--prompts <file...>'");
+  test("to begin without prompts for a model that knows no chat", async () => {
+    const mute = join(folder, "mute.gguf");
+    const bytes = Buffer.from(await Bun.file(model).arrayBuffer());
+    for (const name of ["tokenizer.chat_template", "<|im_start|>"]) {
+      // The template itself has the name of the token, too.
+      for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name)) bytes.write("x", at + 2);
+    }
+    await Bun.write(mute, bytes);
+    const { code, errors } = await trainDrafter("--model", mute);
+    expect(errors).toContain(
+      "cannot write prompts itself (name files with --prompts): This model has no chat",
+    );
     expect(code).toBe(2);
   });
 
