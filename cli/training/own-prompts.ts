@@ -3,89 +3,14 @@ import type { ModelText } from "../../models/model-text.ts";
 import { UsageError } from "../usage-error.ts";
 import { trainingLines } from "./training-prompts.ts";
 
-/** How people begin what they ask; "" leaves all to the model. Each gives another part of what it has been taught. */
-const OPENINGS = [
-  ...[
-    "",
-    "Why",
-    "Why do",
-    "Why is",
-    "",
-    "How",
-    "How do",
-    "How can I",
-    "How does",
-    "",
-    "What",
-    "What is",
-    "What are",
-  ],
-  ...[
-    "What causes",
-    "What is the difference between",
-    "",
-    "Who",
-    "When",
-    "Where",
-    "Which",
-    "",
-    "Can you",
-    "Could you",
-  ],
-  ...[
-    "Is it",
-    "Are there",
-    "",
-    "I",
-    "I'm",
-    "I have",
-    "I want to",
-    "I need",
-    "My",
-    "",
-    "Write a",
-    "Write a short",
-  ],
-  ...[
-    "Create a",
-    "Give me",
-    "List",
-    "",
-    "Explain",
-    "Describe",
-    "Compare",
-    "Suggest",
-    "Tell me",
-    "",
-    "Rewrite",
-  ],
-  ...[
-    "Summarise",
-    "Translate",
-    "Help me",
-    "Plan",
-    "",
-    "Hi",
-    "Hello",
-    "Should I",
-    "Do you",
-    "The",
-    "",
-    "Solve",
-  ],
-  ...[
-    "Calculate",
-    "Write a program",
-    "Write a function",
-    "Fix",
-    "",
-    "Imagine",
-    "Discuss",
-    "Make a",
-    "If",
-    "Please",
-  ],
-];
+/** How people begin what they ask: each brings out another part of what a model has been taught. */
+const OPENINGS =
+  `Why|Why do|Why is|How|How do|How can I|How does|What|What is|What are|What causes|What is the difference between
+Who|When|Where|Which|Can you|Could you|Is it|Are there|If|Should I|Do you|I|I'm|I have|I want to|I need|My|Hi|Hello|The|Please
+Write a|Write a short|Write a program|Write a function|Create a|Make a|Give me|List|Plan|Explain|Describe|Compare|Suggest|Tell me
+Rewrite|Summarise|Translate|Discuss|Imagine|Solve|Calculate|Fix|Help me`.split(/[|\n]/);
+/** One in so many begins with nothing, and leaves all to the model. */
+const BARE = 4;
 /** Shorter texts ask nothing. */
 const LEAST_CHARACTERS = 8;
 
@@ -111,14 +36,14 @@ export function turnFrame(text: ModelText): TurnFrame {
 /** Tokens of `count` beginnings of a user's turn, as lines for the trainer. */
 export function beginningLines(text: ModelText, count: number): string {
   const { before, behind } = turnFrame(text);
-  const beginnings = OPENINGS.map((opening) => {
-    if (opening === "") return Uint32Array.from(before);
+  const bare = Uint32Array.from(before);
+  const begun = OPENINGS.map((opening) => {
     const whole = encode(text, opening);
     return Uint32Array.from(whole.slice(0, whole.length - behind.length));
   });
-  return trainingLines(
-    Array.from({ length: count }, (_, i) => beginnings[i % beginnings.length] as Uint32Array),
-  );
+  const nth = (i: number) =>
+    i % BARE === 0 ? bare : (begun[(i - Math.floor(i / BARE) - 1) % begun.length] as Uint32Array);
+  return trainingLines(Array.from({ length: count }, (_, i) => nth(i)));
 }
 
 /** Tokens that end a user's turn. */

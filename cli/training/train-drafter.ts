@@ -1,4 +1,4 @@
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { table } from "../../bench/report-tables.ts";
 import type { HeadManifest } from "../../models/draft/head-manifest.ts";
@@ -162,6 +162,8 @@ async function writeOwnPrompts(training: Training, python: string, beginnings: s
   });
   await runTrainer({ python, program: "flowmesh_training.ask", args, progress, signal });
   await writeWhole(written, ownPromptLines(await Bun.file(out).text(), text));
+  // Their hidden states are as large as those of answers, and of no more use.
+  await rm(join(work, "written"), { recursive: true });
   return written;
 }
 
