@@ -85,7 +85,9 @@ describe("the head for the default model", () => {
         const errors = tokens.map((token, i) =>
           Math.abs(found.scores[found.tokens.indexOf(token)]! - logprobs[i]!),
         );
-        expect(found.tokens[0]).toBe(tokens[0]!);
+        // Of guesses that are as likely to a tenth, rounding to 8 bits may prefer another one.
+        const best = tokens.filter((_, i) => logprobs[i]! > logprobs[0]! - 0.1);
+        expect(best).toContain(found.tokens[0]!);
         expect(Math.max(...errors)).toBeLessThan(0.35);
         path.push(tokens[0]!);
       }
