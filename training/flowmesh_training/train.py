@@ -64,7 +64,14 @@ class Trainer:
         self.seed = seed
         self.checkpoint = checkpoint
         self.worker = worker
-        self.optimizers = optimizers_of(head)
+        matrices = [each for each in head.parameters() if each.ndim > 1]
+        gains = [each for each in head.parameters() if each.ndim == 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": RECIPE.weight_decay}, {"params": gains, "weight_decay": 0.0}],
+            lr=RECIPE.learning_rate,
+            betas=(0.9, 0.95),
+            fused=True,
+        )
         self.step = 0
 
     def run(self, steps: int) -> None:
@@ -90,9 +97,8 @@ class Trainer:
     def train_step(self, batch: Batch, steps: int) -> Tensor:
         """Gives the mean loss of each depth [DEPTHS], 0 where there is none."""
         depths = 1 if self.step < RECIPE.first_share * steps else DEPTHS
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate(self.step, steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.step, steps)
         losses: list[Tensor] = []
         device = self.vocabulary.rows.device
         with torch.autocast(device.type, dtype=torch.bfloat16):
@@ -104,9 +110,8 @@ class Trainer:
         (torch.stack(losses) @ (weights / weights.sum())).backward()
         self.worker.average(each.grad for each in self.head.parameters())
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         self.step += 1
         told = torch.zeros(DEPTHS)
         told[: len(losses)] = torch.stack(losses).detach().float().cpu()
@@ -152,7 +157,7 @@ class Trainer:
             "settings": self._settings(steps),
             "step": self.step,
             "head": self.head.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizer": self.optimizer.state_dict(),
         }
         torch.save(state, aside)
         aside.rename(self.checkpoint)
@@ -166,21 +171,8 @@ class Trainer:
                 f"{self.checkpoint} is of a training with other settings; give another --work folder, or remove it"
             )
         self.head.load_state_dict(state["head"])
-        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its_state)
+        self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-
-
-def optimizers_of(head: DraftHead) -> list[torch.optim.Optimizer]:
-    """Muon for matrices, with steps of AdamW's size (arXiv 2502.16982, 2.2), and AdamW for gains."""
-    matrices = [each for each in head.parameters() if each.ndim > 1]
-    gains = [each for each in head.parameters() if each.ndim == 1]
-    return [
-        torch.optim.Muon(
-            matrices, weight_decay=RECIPE.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(gains, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
-    ]
 
 
 def rate(step: int, steps: int) -> float:

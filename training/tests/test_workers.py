@@ -100,20 +100,17 @@ class WorkersTest(unittest.TestCase):
         streams = [trainer._batches() for trainer in trainers]
         for _ in range(STEPS):
             for trainer, stream in zip(trainers, streams, strict=True):
-                for optimizer in trainer.optimizers:
-                    optimizer.step = lambda: None
+                trainer.optimizer.step = lambda: None
                 trainer.train_step(next(stream), STEPS)
-                for optimizer in trainer.optimizers:
-                    del optimizer.step
+                del trainer.optimizer.step
             gradients = zip(*(trainer.worker.gradients for trainer in trainers), strict=True)
             means = [(one + two) / 2 for one, two in gradients]
             for trainer in trainers:
                 for parameter, mean in zip(trainer.head.parameters(), means, strict=True):
                     parameter.grad = mean.clone()
                 torch.nn.utils.clip_grad_norm_(trainer.head.parameters(), 1.0)
-                for optimizer in trainer.optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad()
+                trainer.optimizer.step()
+                trainer.optimizer.zero_grad()
         for name, weights in heads[0].items():
             self.assertTrue(torch.equal(weights, heads[1][name]), name)
             torch.testing.assert_close(weights, trainers[0].head.state_dict()[name])
