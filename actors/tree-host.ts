@@ -99,7 +99,7 @@ class TreeHost implements Actor {
     this.#kept = new KeptPrefixes(options.epoch);
     this.#demandToldAtMs = context.clock.now();
     this.#tables = [...options.costs];
-    this.#costs = new PipelineCosts(this.#tables, this.#place.sharesCores);
+    this.#costs = new PipelineCosts(this.#tables);
     // Not as a queue: a tree host that is gone, and the server does not know yet, would get its share.
     context.listen(sessionSubject(options.mesh, ANY, "open"), { lane: "normal" });
     context.listen(eventSubject(options.mesh, "costs"), { lane: "normal" });
@@ -146,7 +146,7 @@ class TreeHost implements Actor {
     const { epoch, stage, costs } = parseJson(stageCostsSchema, message);
     if (epoch !== this.#place.epoch || stage >= this.#tables.length) return;
     this.#tables[stage] = costs;
-    this.#costs = new PipelineCosts(this.#tables, this.#place.sharesCores);
+    this.#costs = new PipelineCosts(this.#tables);
   }
 
   /** What it had rows of is gone. */
@@ -163,7 +163,7 @@ class TreeHost implements Actor {
     this.#place = treePlace(epoch as Epoch, plan);
     this.#kept.clear(epoch as Epoch);
     this.#tables = [...this.#place.costs];
-    this.#costs = new PipelineCosts(this.#tables, this.#place.sharesCores);
+    this.#costs = new PipelineCosts(this.#tables);
   }
 
   /** Undefined when another tree host has to answer. */
@@ -200,7 +200,8 @@ class TreeHost implements Actor {
 
   #policyFor(request: OpenMessage, stageCount: number): Policy {
     const { makePolicy, defaultPolicy } = this.#options;
-    return makePolicy(request.policy ?? defaultPolicy, { stageCount, costs: this.#costs });
+    const { sharesCores = false } = this.#place;
+    return makePolicy(request.policy ?? defaultPolicy, { stageCount, costs: this.#costs, sharesCores });
   }
 
   async #spawn(sid: string, request: OpenMessage, makePolicy: (stages: number) => Policy): Promise<void> {

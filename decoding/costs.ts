@@ -13,18 +13,15 @@ export function segmentMs(costs: SegmentCosts, nodes: number): number {
 
 /** What the stages of a pipeline cost, first to last; one table each. */
 export class PipelineCosts {
-  /** Stages take turns on the same cores: what one computes is taken from the others. */
-  readonly sharesCores: boolean;
   readonly #tables: readonly SegmentCosts[];
   /** `slowestMs` by nodes, once asked: policies ask for each length of each segment. */
   readonly #slowest = new Map<number, number>();
 
-  constructor(tables: readonly SegmentCosts[], sharesCores = false) {
+  constructor(tables: readonly SegmentCosts[]) {
     if (tables.length === 0 || tables.some((table) => table.length === 0)) {
       throw new RangeError("a pipeline has at least one stage, and each stage's table an entry");
     }
     this.#tables = tables;
-    this.sharesCores = sharesCores;
   }
 
   get stageCount(): number {

@@ -6,7 +6,7 @@ import type { PipelineCosts } from "./costs.ts";
  */
 const CHUNK_MS = 40;
 const SHARE = 0.2;
-/** Lengths within this factor of the best are as good: the longest of them has the fewest messages. */
+/** Lengths within this factor of the best are as good: the longest of them is the least work, for stages that share cores. */
 const ALIKE = 1.1;
 /** Lengths that are tried are its multiples; kernels take rows by fours or eights. */
 const STEP = 8;
@@ -14,8 +14,7 @@ const STEP = 8;
 /**
  * Length of the next of the chunks in which `tokens` tokens of a prompt go through the pipeline, at most `longest`: so
  * that the last one leaves the last stage soon. With k chunks of n tokens that takes (k + S − 1) · t(n): short ones
- * fill the S stages earlier, long ones cost less a token. Stages that take turns on the same cores have nothing from being filled
- * early: there the time goes as k · t(n).
+ * fill the S stages earlier, long ones cost less a token.
  */
 export function chunkLength(tokens: number, longest: number, costs: PipelineCosts): number {
   const most = Math.min(tokens, longest);
@@ -27,7 +26,6 @@ export function chunkLength(tokens: number, longest: number, costs: PipelineCost
 
 function costOf(length: number, tokens: number, costs: PipelineCosts): number {
   const chunkMs = costs.slowestMs(length);
-  const fillMs = costs.sharesCores ? 0 : (costs.stageCount - 1) * chunkMs;
-  const throughMs = Math.ceil(tokens / length) * chunkMs + fillMs;
+  const throughMs = (Math.ceil(tokens / length) + costs.stageCount - 1) * chunkMs;
   return throughMs * (1 + SHARE * Math.max(0, chunkMs / CHUNK_MS - 1));
 }

@@ -56,7 +56,7 @@ export const fullflow: PolicyDefinition = {
     hold: [0, 1],
     coupled: [0, 1],
   },
-  create: (parameters, { costs: { sharesCores } }) => {
+  create: (parameters, { sharesCores = false }) => {
     const all = { ...PARAMETERS, ...parameters };
     return new Fullflow({ ...all, gain: all.gain || (sharesCores ? SHARED_CORES_GAIN : OWN_CORES_GAIN) });
   },

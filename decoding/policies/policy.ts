@@ -76,6 +76,8 @@ export interface Policy {
 export interface PolicySetting {
   readonly stageCount: number;
   readonly costs: PipelineCosts;
+  /** Stages take turns on the same cores: what one computes for nothing is taken from the others. */
+  readonly sharesCores?: boolean;
 }
 
 /** Of parameters that must be whole numbers: the least and the greatest that each may be. */

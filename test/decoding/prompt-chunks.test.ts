@@ -80,13 +80,6 @@ describe("chunks of a prompt", () => {
     expect(chunksOf(64, stages(1, 1, 0.5))).toEqual([64]);
   });
 
-  test("are long where stages take turns on the same cores, as nothing is filled early there", () => {
-    const lengthOf = (tables: SegmentCosts[]) => chunkLength(64, LONGEST, new PipelineCosts(tables, true));
-    expect(lengthOf(stages(4, 4, 0.5))).toBe(64);
-    // Still, no longer than others can bear.
-    expect(lengthOf(stages(4, 2, 2))).toBeLessThan(40);
-  });
-
   test("hold up others no longer than a prompt can bear", () => {
     const longestMs = (tables: SegmentCosts[]) =>
       Math.max(...chunksOf(512, tables).map((length) => segmentMs(tables[0] ?? [], length)));
