@@ -1,11 +1,11 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import { table } from "../../bench/report-tables.ts";
 import type { HeadManifest } from "../../models/draft/head-manifest.ts";
 import { tokenizerSha256 } from "../../models/draft/tokenizer-hash.ts";
 import { type GgufFile, openGguf } from "../../models/gguf/gguf-file.ts";
 import { type LlamaConfig, readLlamaConfig } from "../../models/gguf/llama-config.ts";
-import { createModelText } from "../../models/model-text.ts";
+import { createModelText, type ModelText } from "../../models/model-text.ts";
 import { type ProvidedModel, provideModel } from "../../models/provision/model.ts";
 import { DEFAULT_MODEL } from "../../models/provision/model-catalogue.ts";
 import {
@@ -13,6 +13,7 @@ import {
   type PythonEnvironmentOptions,
   providePythonEnvironment,
 } from "../../models/provision/python-environment.ts";
+import { stage } from "../../models/provision/staging.ts";
 import { Progress, type ProgressStream } from "../progress.ts";
 import type { Settings } from "../settings.ts";
 import { listenForStop } from "../stop-signals.ts";
@@ -56,7 +57,8 @@ export async function trainDrafter(
     try {
       const config = readLlamaConfig(gguf);
       progress.done(`${model.displayName} (${model.path})`);
-      const training = { options, model, gguf, config, cache, progress, signal: stop.signal };
+      const text = createModelText(gguf);
+      const training = { options, model, gguf, config, text, cache, progress, signal: stop.signal };
       await train(training);
       return 0;
     } finally {
@@ -76,19 +78,20 @@ interface Training {
   readonly model: ProvidedModel;
   readonly gguf: GgufFile;
   readonly config: LlamaConfig;
+  readonly text: ModelText;
   readonly cache: string;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
 async function train(training: Training): Promise<void> {
-  const { options, model, gguf, cache, progress, signal } = training;
+  const { options, model, gguf, text, cache, progress, signal } = training;
   refuseImpossibleShape(training);
   // What is wrong with files is told before anything is installed or written.
   let prompts: TrainingPrompts = { prompts: [], leftOut: [] };
   if (options.prompts.length > 0) prompts = await readPrompts(training, options.prompts);
   const own = ownPromptCount(options);
-  const beginnings = own > 0 ? beginningLines(createModelText(gguf), own) : undefined;
+  const beginnings = own > 0 ? beginningLines(text, own) : undefined;
   const python = await environment(training);
   if (beginnings !== undefined) {
     const written = await writeOwnPrompts(training, python, beginnings);
@@ -133,11 +136,11 @@ function sourcesOf(options: TrainDrafterOptions): string[] {
 }
 
 async function readPrompts(
-  { gguf, config, progress }: Training,
+  { text, config, progress }: Training,
   files: readonly string[],
 ): Promise<TrainingPrompts> {
   progress.begin("prompts");
-  const read = await readTrainingPrompts(files, createModelText(gguf), config.contextLength);
+  const read = await readTrainingPrompts(files, text, config.contextLength);
   progress.done(`${read.prompts.length} from ${files.join(", ")}`);
   for (const line of read.leftOut) progress.line(`  ${line}`);
   return read;
@@ -145,9 +148,8 @@ async function readPrompts(
 
 /** Lets the model write prompts; gives the file with them. Those that are there are not written again. */
 async function writeOwnPrompts(training: Training, python: string, beginnings: string): Promise<string> {
-  const { options, model, gguf, config, cache, progress, signal } = training;
+  const { options, model, config, text, cache, progress, signal } = training;
   const { seed, device, threads, workers } = options;
-  const text = createModelText(gguf);
   const identity = JSON.stringify([model.sha256, seed, beginnings]);
   const work = join(options.work ?? join(cache, "training"), `own-prompts-${shortHash(identity)}`);
   const written = join(work, "prompts.jsonl");
@@ -155,9 +157,9 @@ async function writeOwnPrompts(training: Training, python: string, beginnings: s
   const prompts = join(work, "beginnings.tokens.jsonl");
   const out = join(work, "prompts.tokens.jsonl");
   await writeWhole(prompts, beginnings);
-  const ends = [...new Set([...turnEnds(text), ...config.eosTokens])].join(",");
   const args = argumentsOf({
-    ...{ model: model.path, prompts, ends, work, out, seed, threads, workers },
+    ...{ model: model.path, prompts, work, out, seed, threads, workers },
+    ends: [...new Set([...turnEnds(text), ...config.eosTokens])].join(","),
     device: device === "auto" ? undefined : device,
   });
   await runTrainer({ python, program: "flowmesh_training.ask", args, progress, signal });
@@ -176,11 +178,12 @@ async function keepPrompts(training: Training, { prompts }: TrainingPrompts): Pr
   return path;
 }
 
-/** Aside, and renamed. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  await Bun.write(`${path}.partial`, text);
-  await rename(`${path}.partial`, path);
-}
+/** The file is there whole or not at all. */
+const writeWhole = (path: string, text: string) =>
+  stage(path, async (aside) => {
+    await Bun.write(aside, text);
+    return { path: aside };
+  });
 
 /** Another model, other prompts, another kind of head or other amounts are another training. */
 function workName({ options, model }: Training, lines: string): string {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .answers import read_sequences
 from .generate import GenerationPlan, answers_files
-from .options import add_machine, ids
+from .options import add_shared, ids
 from .problem import run
 from .shares import make_answers, read_prompts, share_threads, target_of
 from .workers import in_workers
@@ -60,15 +60,12 @@ def finished(files: Iterable[Path], ends: frozenset[int]) -> Iterator[list[int]]
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="flowmesh_training.ask", description="Prompts that the target writes itself.")
-    add = parser.add_argument
-    add("--model", type=Path, required=True, help="the target: a GGUF file of the llama architecture")
-    add("--prompts", type=Path, required=True, help='beginnings of turns, JSON lines of {"tokens": […]}')
-    add("--ends", type=ids, required=True, help="token ids that end a turn: 2,0")
-    add("--work", type=Path, required=True, help="folder for what is made on the way; a stopped run goes on there")
-    add("--out", type=Path, required=True, help='JSON lines of {"tokens": […]}')
-    add("--seed", type=int, default=1)
-    add_machine(parser)
+    parser = argparse.ArgumentParser(
+        prog="flowmesh_training.ask",
+        description="Prompts that the target writes itself, going on with beginnings (--prompts); written as those are.",
+    )
+    parser.add_argument("--ends", type=ids, required=True, help="token ids that end a turn: 2,0")
+    add_shared(parser)
     return parser.parse_args()
 
 

@@ -50,7 +50,7 @@ def generate(
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     enough = plan.tokens / worker.count
-    progress = Progress(plan.step, enough)
+    progress = Progress(plan.step, enough, silent=not worker.first)
     done = made = 0
     for number, wave in enumerate(waves(prompts, plan)):
         if not worker.takes(number):
@@ -62,10 +62,8 @@ def generate(
             write_sequences(path, Wave(target, wave, plan, number).run())
         made += 1
         done += answer_tokens(path)
-        if worker.first:
-            progress.tell(done, f"{made} files")
-    if worker.first:
-        progress.tell(done, f"{made} files", last=True)
+        progress.tell(done, f"{made} files")
+    progress.tell(done, f"{made} files", last=True)
 
 
 def answers_path(folder: Path, number: int) -> Path:

@@ -76,7 +76,7 @@ class Trainer:
 
     def run(self, steps: int) -> None:
         self._restore(steps)
-        progress = Progress("train", steps)
+        progress = Progress("train", steps, silent=not self.worker.first)
         saved = time.monotonic()
         average = torch.zeros(DEPTHS)
         for batch in self._batches():
@@ -85,14 +85,12 @@ class Trainer:
             losses = self.train_step(batch, steps)
             known = losses > 0
             average[known] = torch.where(average[known] > 0, average[known].lerp(losses[known], 0.05), losses[known])
-            if self.worker.first:
-                progress.tell(self.step, "loss by depth " + " ".join(f"{loss:.3f}" for loss in average if loss > 0))
+            progress.tell(self.step, "loss by depth " + " ".join(f"{loss:.3f}" for loss in average if loss > 0))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save(steps)
                 saved = time.monotonic()
         self._save(steps)
-        if self.worker.first:
-            progress.tell(self.step, "", last=True)
+        progress.tell(self.step, "", last=True)
 
     def train_step(self, batch: Batch, steps: int) -> Tensor:
         """Gives the mean loss of each depth [DEPTHS], 0 where there is none."""

@@ -3,30 +3,22 @@
 import json
 import subprocess
 import sys
-import tempfile
-import unittest
 from pathlib import Path
 
 from .test_generate import prompts
-from .tiny_target import write_tiny_target
+from .tiny_target import TinyTargetTest
 
 ENDS = (7, 11)
 COUNT = 40
 
 
-class AskTest(unittest.TestCase):
+class AskTest(TinyTargetTest):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.path = Path(cls.folder.name)
-        write_tiny_target(cls.path / "tiny.gguf")
+        super().setUpClass()
         cls.beginnings = prompts(COUNT)
         lines = (json.dumps({"tokens": tokens}) + "\n" for tokens in cls.beginnings)
         (cls.path / "beginnings.jsonl").write_text("".join(lines))
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def ask(self, name: str, *more: str) -> list[list[int]]:
         work = self.path / name

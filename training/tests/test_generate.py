@@ -1,7 +1,6 @@
 """Answers made many at once against the target read anew for every token."""
 
 import random
-import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -15,7 +14,7 @@ from flowmesh_training.problem import Problem
 from flowmesh_training.target import Cache, Target
 from flowmesh_training.workers import ALONE, Worker
 
-from .tiny_target import VOCABULARY, write_tiny_target
+from .tiny_target import VOCABULARY, TinyTargetTest
 
 TAPS = (1, 2)
 EOS = frozenset((7, 11))
@@ -26,17 +25,11 @@ def prompts(count: int) -> list[list[int]]:
     return [[draw.randrange(VOCABULARY) for _ in range(draw.randrange(2, 90))] for _ in range(count)]
 
 
-class GenerateTest(unittest.TestCase):
+class GenerateTest(TinyTargetTest):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.path = Path(cls.folder.name)
-        write_tiny_target(cls.path / "tiny.gguf")
+        super().setUpClass()
         cls.target = Target(cls.path / "tiny.gguf", torch.device("cpu"), torch.float32)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def generate(
         self,

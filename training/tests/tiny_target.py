@@ -1,5 +1,7 @@
 """A llama of two layers with random weights, written as a GGUF file."""
 
+import tempfile
+import unittest
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +47,17 @@ def write_tiny_target(path: Path, seed: int = 1) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+class TinyTargetTest(unittest.TestCase):
+    """Has a folder at `path`, and the target in its `tiny.gguf`."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = Path(cls.folder.name)
+        write_tiny_target(cls.path / "tiny.gguf")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
